@@ -1,0 +1,146 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults of the reboot into stage two and of the wait for what comes out of it."""
+
+from __future__ import annotations
+
+from .fault import FaultKind
+
+LOCAL_CONNECTION = FaultKind(
+    id="convert.local_connection",
+    phase="convert",
+    what="The host is the controller itself (connection {transport})",
+    why="The conversion reboots the host, and the controller must stay up to lead it.",
+    how="Run the playbook from another machine and reach this one over SSH.",
+)
+NO_ANSWER = FaultKind(
+    id="convert.no_answer",
+    phase="convert",
+    what="The host does not answer over SSH: {detail}",
+    why="Which system it runs cannot be told, so nothing was started.",
+    how="Make `ansible -m ansible.builtin.raw -a true` work for this host, then run again.",
+)
+REBOOT_REFUSED = FaultKind(
+    id="convert.reboot_refused",
+    phase="convert",
+    what="The reboot could not be started: {detail}",
+    why="The command that reboots the host needs root and was refused; the host still runs the old "
+    "system, untouched.",
+    how="Check become for this host (`ansible -b -m ansible.builtin.raw -a id` must say uid=0), then run "
+    "again.",
+)
+REBOOT_IGNORED = FaultKind(
+    id="convert.reboot_ignored",
+    phase="convert",
+    what="The host still runs the old system {seconds} s after the reboot was ordered",
+    why="A service does not stop, or something holds back the reboot (systemd inhibitor, molly-guard).",
+    how="Look at `systemctl list-jobs` on the host. The one-shot entry stays armed: either reboot the "
+    "host by hand and run "
+    "the playbook again, which attaches to stage two, or run the disarm playbook.",
+)
+FELL_BACK = FaultKind(
+    id="convert.fell_back",
+    phase="convert",
+    what="The host came back in its old system without having been seen in stage two",
+    why="The boot loader ignored the one-shot entry, or the convert kernel ended before its network was "
+    "up; "
+    "in both cases nothing was written.",
+    how="Look at the boot messages on the console (serial or hypervisor) during a rehearsal; if stage "
+    "two starts there but "
+    "is not reachable, compare the captured network in the report with the real one.",
+)
+RETURNED_SILENTLY = FaultKind(
+    id="convert.returned_silently",
+    phase="convert",
+    what="Stage two went back to the old system and left no reason; it was last seen in phase {phase}",
+    why="It ended before its last words could be fetched: a kernel panic, a reset, or a lost network.",
+    how="Read /var/lib/dualroot/runs on the host and the console log, then rehearse again before the "
+    "next attempt.",
+)
+HOST_KEY_CHANGED = FaultKind(
+    id="convert.host_key_changed",
+    phase="convert",
+    what="The machine that answers has another SSH host key than before: {detail}",
+    why="Stage two and the new system carry the host's own keys, so either another machine answers on "
+    "this address or the keys "
+    "were not carried over. Waiting longer would not mend it.",
+    how="Compare the fingerprint on the console (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub`) "
+    "with the known one before "
+    "trusting it; then run the playbook again, which goes on where the host is.",
+)
+LOGIN_REFUSED = FaultKind(
+    id="convert.login_refused",
+    phase="convert",
+    what="The host answers over SSH but has refused the login for {seconds} s: {detail}",
+    why="The account or its key did not come over, or the system that answers is still starting.",
+    how="Log in at the console with the same user and password, look at the sshd log, and mend the "
+    "login; then run the "
+    "playbook again, which goes on where the host is.",
+)
+FOREIGN_RUN = FaultKind(
+    id="convert.foreign_run",
+    phase="convert",
+    what="The host runs {system} of another run: {found}, not {wanted}",
+    why="A migration of this host was started elsewhere or earlier and was not finished.",
+    how="Use the report folder of run {found}, or let that run end; then run again. Never start two "
+    "migrations of one host.",
+)
+FOREIGN_PLAN = FaultKind(
+    id="convert.foreign_plan",
+    phase="convert",
+    what="Stage two holds a plan with digest {found}; the controller's plan has {wanted}",
+    why="What is staged on the host is not what was shown, so no go was given and nothing was written.",
+    how="Run the disarm playbook for this host and migrate again: staging is repeated with the current plan.",
+)
+HOLDING = FaultKind(
+    id="convert.holding",
+    phase="convert",
+    what="Stage two stopped at {step} after the point of no return and holds the host there",
+    why="A step failed three times; the old system may be gone, so stage two keeps its SSH up and waits "
+    "for a person.",
+    how="Log in to the host with the usual address, user and key, read /run/dualroot/log, mend the "
+    "cause, then "
+    "`touch /run/dualroot/retry`; run the playbook again to attach to it.",
+)
+IN_RECOVERY = FaultKind(
+    id="convert.in_recovery",
+    phase="convert",
+    what="The host runs the recovery system (run {run_id})",
+    why="No slot could be booted, or a person chose it.",
+    how="Log in with the usual address, user and key; /run/dualroot/status.json and the guide on "
+    "recovery say how to go on.",
+)
+WRONG_SLOT = FaultKind(
+    id="convert.wrong_slot",
+    phase="convert",
+    what="The host runs slot {found} instead of slot {wanted}",
+    why="The dispatcher gave up on the planned slot after its tries and took another good one.",
+    how="Read the journal of the last boots of slot {wanted} (`journalctl -D` on its mounted root), then "
+    "run again.",
+)
+TIMED_OUT = FaultKind(
+    id="convert.timed_out",
+    phase="convert",
+    what="The conversion did not end within {elapsed}; last seen: {last_seen}; now: {now}",
+    why="The host hangs, its network is gone, or the work takes longer than dualroot_stage_two_timeout "
+    "allows.",
+    how="Look at the host's console. If stage two still works there, run the playbook again: it attaches "
+    "and goes on waiting. "
+    "If the host is dark, reset it: before the point of no return it boots its old system.",
+)
+KINDS = (
+    LOCAL_CONNECTION,
+    NO_ANSWER,
+    REBOOT_REFUSED,
+    REBOOT_IGNORED,
+    FELL_BACK,
+    RETURNED_SILENTLY,
+    HOST_KEY_CHANGED,
+    LOGIN_REFUSED,
+    FOREIGN_RUN,
+    FOREIGN_PLAN,
+    HOLDING,
+    IN_RECOVERY,
+    WRONG_SLOT,
+    TIMED_OUT,
+)
