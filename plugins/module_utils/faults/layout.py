@@ -1,0 +1,37 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Faults of the layout: a document that cannot be used, or a disk that cannot hold it."""
+
+from __future__ import annotations
+
+from .fault import FaultKind
+
+INVALID = FaultKind(
+    id="layout.invalid",
+    phase="preflight",
+    what="The layout has {count} error(s): {problems}",
+    why="A layout is checked as a whole before anything is resolved, and every error is named with its path.",
+    how="Correct the named places of the layout file; docs/layouts.md shows every key. Then run again.",
+)
+DISK_TOO_SMALL = FaultKind(
+    id="layout.disk_too_small",
+    phase="preflight",
+    what="Layout {layout} does not fit on a disk of {disk}: it needs {missing} more",
+    why="{reason}",
+    how="Enlarge the disk by at least {missing}, or make fixed sizes of the layout smaller, and run again.",
+)
+GROUP_TOO_SMALL = FaultKind(
+    id="layout.group_too_small",
+    phase="preflight",
+    what="The volumes of volume group {group} do not fit into its {available}: {missing} are missing",
+    why="{reason}",
+    how="Enlarge the disk or the partitions of the group, or make its volumes smaller, and run again.",
+)
+UNREADABLE = FaultKind(
+    id="layout.unreadable",
+    phase="attach",
+    what="The resolved layout of the plan cannot be read: {problem}",
+    why="The plan was written by another version of the collection, or it was damaged on its way.",
+    how="Run preflight and stage again, so that a new plan is made; nothing was written to the disk.",
+)
+KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE)

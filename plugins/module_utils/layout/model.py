@@ -1,0 +1,230 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The layout as its author wrote it, and the resolved layout that is frozen into a plan.
+
+A ``Layout`` has sizes as wishes (fixed, percent, rest); a ``ResolvedLayout`` has sectors, extents
+and UUIDs. Every later step (apply, plan, verify) consumes the resolved one and computes no size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..disk.nodes import partition_node, volume_node
+from ..faults import layout as kinds
+from ..faults.fault import Fault
+from . import codec
+
+#: When a part of a layout is made, in order.
+MOMENTS = ("convert", "commit")
+
+#: Partition types by name; sources: UEFI specification table 5-7, the GRUB manual on BIOS boot,
+#: the Discoverable Partitions Specification.
+TYPE_GUIDS = {
+    "bios_boot": "21686148-6449-6E6F-744E-656564454649",
+    "esp": "C12A7328-F81F-11D2-BA4B-00A0C93EC93B",
+    "linux": "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    "lvm": "E6D6D379-F507-44C2-A23C-238F2A3DF928",
+    "swap": "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F",
+}
+
+#: GPT attribute bits by name; UEFI specification 5.3.3 and systemd's partition flags.
+ATTRIBUTES = {
+    "required": 0,
+    "no_block_io": 1,
+    "legacy_boot": 2,
+    "grow_file_system": 59,
+    "read_only": 60,
+    "hidden": 62,
+    "no_automount": 63,
+}
+
+#: Longest label of each kind of file system, in bytes.
+LABEL_LENGTHS = {"ext4": 16, "xfs": 12, "vfat": 11, "swap": 15}
+
+
+def is_due(at: str, upto: str) -> bool:
+    """Tell whether a part made ``at`` one moment exists when all ``upto`` another is made."""
+    return MOMENTS.index(at) <= MOMENTS.index(upto)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A wish: ``fixed`` bytes, ``percent`` (in hundredths) of what contains it, or the ``rest``."""
+
+    kind: str
+    amount: int = 0
+
+
+@dataclass(frozen=True)
+class Partition:
+    id: str
+    type_guid: str
+    size: Size
+    name: str
+    attributes: tuple[int, ...]
+    at: str
+    minimum: int
+
+
+@dataclass(frozen=True)
+class Volume:
+    id: str
+    name: str
+    size: Size
+    at: str
+    minimum: int
+
+
+@dataclass(frozen=True)
+class VolumeGroup:
+    id: str
+    name: str
+    partitions: tuple[str, ...]
+    extent_bytes: int
+    at: str
+    volumes: tuple[Volume, ...]
+
+
+@dataclass(frozen=True)
+class FileSystem:
+    """``on`` is the id of a partition or volume; ``mount`` and ``label`` may be empty."""
+
+    on: str
+    kind: str
+    label: str
+    mount: str
+    options: str
+    at: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """``slots`` maps ``a`` and ``b`` to the id of the volume that holds the slot's root."""
+
+    name: str
+    partitions: tuple[Partition, ...]
+    volume_groups: tuple[VolumeGroup, ...]
+    file_systems: tuple[FileSystem, ...]
+    slots: Mapping[str, str]
+    dispatch: str
+
+
+@dataclass(frozen=True)
+class ResolvedPartition:
+    """``start_lba`` and ``sectors`` count logical sectors; ``attributes`` are bit numbers."""
+
+    id: str
+    number: int
+    name: str
+    type_guid: str
+    start_lba: int
+    sectors: int
+    uuid: str
+    attributes: tuple[int, ...]
+    at: str
+
+    @property
+    def last_lba(self) -> int:
+        return self.start_lba + self.sectors - 1
+
+
+@dataclass(frozen=True)
+class ResolvedVolume:
+    id: str
+    name: str
+    extents: int
+    bytes: int
+    at: str
+
+
+@dataclass(frozen=True)
+class ResolvedVolumeGroup:
+    id: str
+    name: str
+    partitions: tuple[str, ...]
+    extent_bytes: int
+    at: str
+    volumes: tuple[ResolvedVolume, ...]
+
+
+@dataclass(frozen=True)
+class ResolvedFileSystem:
+    on: str
+    kind: str
+    label: str
+    uuid: str
+    mount: str
+    options: str
+    at: str
+
+
+@dataclass(frozen=True)
+class ResolvedSlot:
+    root: str
+    at: str
+
+
+@dataclass(frozen=True)
+class ResolvedLayout:
+    """The whole disk in sectors, extents and UUIDs: the ``layout`` of a plan."""
+
+    name: str
+    table: str
+    disk_guid: str
+    sector_bytes: int
+    disk_bytes: int
+    partitions: tuple[ResolvedPartition, ...]
+    volume_groups: tuple[ResolvedVolumeGroup, ...]
+    file_systems: tuple[ResolvedFileSystem, ...]
+    slots: dict[str, ResolvedSlot]
+    dispatch: str
+
+    def to_document(self) -> dict[str, Any]:
+        document: dict[str, Any] = codec.to_document(self)
+        return document
+
+    @classmethod
+    def from_document(cls, document: Any) -> ResolvedLayout:
+        """Raises ``Fault`` ``layout.unreadable`` when the document is not a resolved layout."""
+        try:
+            return codec.from_document(cls, document)
+        except codec.ShapeError as error:
+            raise Fault(kinds.UNREADABLE, problem=str(error)) from error
+
+    def partition(self, partition_id: str) -> ResolvedPartition:
+        return next(part for part in self.partitions if part.id == partition_id)
+
+    def volume(self, volume_id: str) -> tuple[ResolvedVolumeGroup, ResolvedVolume]:
+        """Return a volume with the group that holds it; raises ``KeyError``."""
+        for group in self.volume_groups:
+            for volume in group.volumes:
+                if volume.id == volume_id:
+                    return group, volume
+        raise KeyError(volume_id)
+
+    def device(self, disk_node: str, on: str) -> str:
+        """Return the device of a partition or volume id, with the disk at ``disk_node``."""
+        if any(part.id == on for part in self.partitions):
+            return partition_node(disk_node, self.partition(on).number)
+        group, volume = self.volume(on)
+        return volume_node(group.name, volume.name)
+
+    def file_system(self, on: str) -> ResolvedFileSystem:
+        """Return the file system on a partition or volume id; raises ``StopIteration``."""
+        return next(system for system in self.file_systems if system.on == on)
+
+    def slot_file_systems(self, slot: str, upto: str = "convert") -> tuple[ResolvedFileSystem, ...]:
+        """Return what the system in ``slot`` mounts: its own root first, then by mount point."""
+        roots = {one.root for one in self.slots.values()}
+        root = self.slots[slot].root
+        found = [
+            system
+            for system in self.file_systems
+            if is_due(system.at, upto)
+            and (system.mount or system.kind == "swap")
+            and (system.on == root or system.on not in roots)
+        ]
+        return tuple(sorted(found, key=lambda system: (system.on != root, system.mount)))
