@@ -1,0 +1,108 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Facts, manifest and layout become one plan, resolved to bytes, with a digest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from . import document
+from .context import STATE_DIRECTORY, Context
+from .layouts import resolve_for
+from .options import Options
+from .options import load as load_options
+from .predict import predict
+
+
+def build(
+    facts: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    layout_document: Mapping[str, Any],
+    options: Mapping[str, Any] | Options,
+) -> dict[str, Any]:
+    """Return the frozen plan of one host; raises ``Fault`` (``layout.*``, ``plan.invalid``).
+
+    It decides nothing about whether the host may be converted: that is what the findings say.
+    """
+    chosen = options if isinstance(options, Options) else load_options(options)
+    context = Context(facts, manifest, chosen, predict(facts, manifest, chosen.rehearsal))
+    layout = resolve_for(context, layout_document)
+    return assemble(context, layout)
+
+
+def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the frozen plan for a context whose layout is resolved."""
+    facts, manifest, options = context.facts, context.manifest, context.options
+    environment = manifest["environment"]
+    return document.freeze(
+        {
+            "version": document.VERSION,
+            "run_id": options.run_id,
+            "host": options.host,
+            "mode": options.mode,
+            "attended": options.attended,
+            "go_timeout": options.go_timeout,
+            "created": options.now,
+            "expires": options.now + options.lifetime,
+            "bundle": {
+                "name": manifest["name"],
+                "version": str(manifest["version"]),
+                "manifest_sha256": options.manifest_sha256,
+            },
+            "payload": {
+                name: manifest["payload"][name]
+                for name in ("file", "compression", "sha256", "size", "unpacked_bytes")
+            },
+            "environment": {
+                part: {name: environment[part][name] for name in ("file", "sha256", "size")}
+                for part in ("kernel", "initrd")
+            },
+            "disk": _identity(context),
+            "staging": _staging(context),
+            "layout": dict(layout),
+            "slot": options.slot,
+            "firmware": facts["firmware"],
+            "renderer": manifest["payload"]["network_renderer"],
+            "kernel_arguments": kernel_arguments(context),
+            "login_user": options.login_user,
+            "lifeboat": "none",
+            "predicted": context.prediction.to_document(),
+        }
+    )
+
+
+def _identity(context: Context) -> dict[str, Any]:
+    disk = context.system_disk or {}
+    return {
+        "serial": disk.get("serial") or "",
+        "wwn": disk.get("wwn") or "",
+        "by_id": sorted(disk.get("by_id") or []),
+        "size_bytes": int(disk.get("size_bytes") or 0),
+        "sector_bytes": int(disk.get("logical_sector_bytes") or 512),
+        "table": disk.get("table") or "none",
+        "table_id": disk.get("table_id") or "",
+        "root_uuid": context.root.get("uuid") or "",
+        "name": disk.get("name") or "",
+    }
+
+
+def _staging(context: Context) -> dict[str, Any]:
+    # Checked before: the state directory lies on the root file system itself.
+    return {
+        "uuid": context.root.get("uuid") or "",
+        "fstype": context.root.get("fstype") or "",
+        "directory": f"{STATE_DIRECTORY}/stage",
+        "run_directory": f"{STATE_DIRECTORY}/runs/{context.options.run_id}",
+    }
+
+
+def kernel_arguments(context: Context) -> list[str]:
+    """Return the operator's arguments, or else the host's own console arguments."""
+    if context.options.kernel_arguments:
+        return list(context.options.kernel_arguments)
+    captured = (context.capture or {}).get("console_arguments")
+    if captured:
+        return [str(argument) for argument in captured]
+    words = str(context.facts.get("cmdline") or "").split()
+    return [word for word in words if word.startswith("console=")]

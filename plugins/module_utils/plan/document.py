@@ -1,0 +1,134 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The plan as a frozen document: its shape, its digest, and how long it is good for.
+
+``load`` is what every consumer calls (staging, stage two, verify); nothing after it looks for
+missing fields again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ..faults import plan as kinds
+from ..faults.fault import Fault
+
+VERSION = 1
+#: Clocks of hosts without a battery may be behind by this much before a plan seems to come from the future.
+CLOCK_SLACK = 86400
+
+_FILE = {"file": str, "sha256": str, "size": int}
+#: Field to type, nested; a list of one type means "list of that", ``None`` stands for any mapping.
+SHAPE: dict[str, Any] = {
+    "version": int,
+    "run_id": str,
+    "host": str,
+    "mode": str,
+    "attended": bool,
+    "go_timeout": int,
+    "created": int,
+    "expires": int,
+    "bundle": {"name": str, "version": str, "manifest_sha256": str},
+    "payload": {**_FILE, "compression": str, "unpacked_bytes": int},
+    "environment": {"kernel": _FILE, "initrd": _FILE},
+    "disk": {
+        "serial": str,
+        "wwn": str,
+        "by_id": [str],
+        "size_bytes": int,
+        "sector_bytes": int,
+        "table": str,
+        "table_id": str,
+        "root_uuid": str,
+        "name": str,
+    },
+    "staging": {"uuid": str, "fstype": str, "directory": str, "run_directory": str},
+    "layout": None,
+    "slot": str,
+    "firmware": str,
+    "renderer": str,
+    "kernel_arguments": [str],
+    "login_user": str,
+    "lifeboat": str,
+    "predicted": None,
+    "digest": str,
+}
+_CHOICES = {
+    "version": (VERSION,),
+    "mode": ("convert", "rehearse"),
+    "slot": ("a", "b"),
+    "firmware": ("bios", "uefi"),
+    "renderer": ("networkd", "ifupdown"),
+    "lifeboat": ("required", "auto", "none"),
+}
+
+
+def digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the canonical JSON of everything but ``digest``, in hex."""
+    content = {name: value for name, value in document.items() if name != "digest"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def freeze(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan with its digest; raises ``Fault`` ``plan.invalid`` for a wrong shape."""
+    frozen = {**document, "digest": digest(document)}
+    return load(frozen)
+
+
+def load(document: Any) -> dict[str, Any]:
+    """Return the plan if its shape and its digest are right.
+
+    Raises ``Fault`` ``plan.invalid`` with every wrong field and its path, or
+    ``plan.digest_mismatch``.
+    """
+    problems: list[str] = []
+    _check(SHAPE, document, "", problems)
+    if not problems:
+        problems += [
+            f".{name}: {document[name]!r} is not one of {', '.join(map(str, allowed))}"
+            for name, allowed in _CHOICES.items()
+            if document[name] not in allowed
+        ]
+    if problems:
+        raise Fault(kinds.INVALID, problems="; ".join(problems))
+    found = digest(document)
+    if found != document["digest"]:
+        raise Fault(kinds.DIGEST, found=found, wanted=document["digest"])
+    return dict(document)
+
+
+def check_expiry(plan: Mapping[str, Any], now: float) -> None:
+    """Raise ``Fault`` ``plan.expired`` when the plan is too old, or from the future, at ``now``."""
+    if not plan["created"] - CLOCK_SLACK <= now <= plan["expires"]:
+        raise Fault(kinds.EXPIRED, expires=_clock(plan["expires"]), now=_clock(now))
+
+
+def _clock(epoch: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(epoch))
+
+
+def _check(shape: Any, value: Any, path: str, problems: list[str]) -> None:
+    if isinstance(shape, dict) or shape is None:
+        if not isinstance(value, Mapping):
+            problems.append(f"{path or '.'}: a mapping is needed")
+            return
+        for name, inner in (shape or {}).items():
+            if name not in value:
+                problems.append(f"{path}.{name}: missing")
+            else:
+                _check(inner, value[name], f"{path}.{name}", problems)
+        if shape is not None:
+            problems += [f"{path}.{name}: unknown" for name in sorted(set(value) - set(shape))]
+    elif isinstance(shape, list):
+        if not isinstance(value, (list, tuple)):
+            problems.append(f"{path}: a list is needed")
+            return
+        for index, item in enumerate(value):
+            _check(shape[0], item, f"{path}[{index}]", problems)
+    elif not isinstance(value, shape) or (shape is int and isinstance(value, bool)):
+        problems.append(f"{path}: {shape.__name__} is needed, not {type(value).__name__}")

@@ -1,0 +1,87 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Everything that preflight says about one host: all findings, the verdict, the plan, the picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..faults.fault import Fault
+from .build import assemble
+from .checks import carried, disk, drivers, loader, machine, neighbours, room
+from .context import Context
+from .finding import Finding, from_record, in_order, verdict
+from .layouts import resolve_for
+from .options import load as load_options
+from .picture import after, before
+from .predict import predict
+from .text import show_picture
+
+#: The groups of checks, in the order in which their findings are shown.
+CHECKS = (machine, disk, neighbours, room, loader, drivers, carried)
+
+
+def judge(
+    facts: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    layout_document: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    capture: Mapping[str, Any] | None = None,
+    capture_problems: Sequence[Mapping[str, str]] = (),
+    modaliases: Sequence[str] = (),
+    bad_addresses: Sequence[Mapping[str, str]] = (),
+) -> dict[str, Any]:
+    """Return ``{verdict, findings, plan, picture, predicted}``; ``plan`` is ``None`` on a refusal.
+
+    Raises ``Fault`` ``plan.invalid`` only for options that are not usable at all.
+    """
+    chosen = load_options(options)
+    context = Context(
+        facts=facts,
+        manifest=manifest,
+        options=chosen,
+        prediction=predict(facts, manifest, chosen.rehearsal),
+        capture=capture,
+        capture_problems=capture_problems,
+        modaliases=modaliases,
+        bad_addresses=bad_addresses,
+    )
+    context, layout_findings = with_layout(context, layout_document)
+    findings = in_order([*findings_of(context), *layout_findings])
+    decided = verdict(findings)
+    plan = None
+    if decided == "proceed" and context.layout is not None:
+        plan = assemble(context, context.layout)
+    return {
+        "verdict": decided,
+        "findings": [finding.to_document() for finding in findings],
+        "plan": plan,
+        "picture": _picture(context),
+        "predicted": context.prediction.to_document(),
+    }
+
+
+def findings_of(context: Context) -> list[Finding]:
+    """Return what every check has to say, never only the first."""
+    return [finding for group in CHECKS for finding in group.check(context)]
+
+
+def with_layout(context: Context, layout_document: Mapping[str, Any]) -> tuple[Context, list[Finding]]:
+    """Return the context with its resolved layout, or the findings that say why there is none."""
+    try:
+        return replace(context, layout=resolve_for(context, layout_document)), []
+    except Fault as fault:
+        return context, [from_record({**fault.record(), "phase": "preflight"})]
+
+
+def _picture(context: Context) -> dict[str, Any]:
+    chosen = context.system_disk
+    pictures = {
+        "before": before(chosen) if chosen else None,
+        "after": after(context.layout, str(chosen["name"])) if chosen and context.layout else None,
+    }
+    shown = [show_picture(title, picture) for title, picture in pictures.items() if picture]
+    return {**pictures, "text": "\n".join(shown)}

@@ -1,0 +1,33 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The layout of the bundle resolved for the system disk of one host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..faults import preflight as kinds
+from ..faults.fault import Fault
+from ..layout import loader, resolve
+from .context import Context, show_disks
+
+
+def seed_of(run_id: str, host: str) -> str:
+    """Return the seed of every id on the new disk: hosts of one run must not share them."""
+    return f"{run_id}/{host}"
+
+
+def resolve_for(context: Context, layout_document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the resolved layout as a document; raises ``Fault`` ``layout.*``.
+
+    A disk that is in doubt is a fault too (``preflight.system_disk_doubt``).
+    """
+    layout = loader.load(layout_document)
+    disk = context.system_disk
+    if disk is None:
+        doubt = context.facts.get("system_disk_doubt") or "no disk was chosen"
+        raise Fault(kinds.DISK_DOUBT, doubt=doubt, disks=show_disks(context.disks))
+    geometry = resolve.DiskGeometry(int(disk["size_bytes"]), int(disk.get("logical_sector_bytes") or 512))
+    seed = seed_of(context.options.run_id, context.options.host)
+    return resolve.resolve(layout, geometry, seed).to_document()

@@ -1,0 +1,96 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What the operator and the inventory say about a run, with their types made sure of.
+
+Ansible hands over strings and empty strings (surveys, extra variables), so every value is brought
+to its type in one place; a value that cannot be is named with its path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..faults import plan as kinds
+from ..faults.fault import Fault
+
+#: Seconds that a plan is good for, unless told otherwise: one maintenance day.
+LIFETIME = 86400
+_YES = frozenset({"true", "yes", "on", "1", "y", "t"})
+_NO = frozenset({"false", "no", "off", "0", "n", "f"})
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one host's plan; ``now`` is the epoch at which it is made."""
+
+    run_id: str
+    host: str
+    now: int
+    mode: str = "convert"
+    slot: str = "a"
+    attended: bool = True
+    go_timeout: int = 600
+    lifetime: int = LIFETIME
+    lifeboat: str = "none"
+    keep_old: str = "auto"
+    boot_method: str = "reboot"
+    snapshot: str = "none"
+    snapshot_command: tuple[str, ...] = ()
+    snapshot_url: str = ""
+    disk: str = ""
+    discard: tuple[str, ...] = ()
+    login_user: str = "root"
+    kernel_arguments: tuple[str, ...] = ()
+    manifest_sha256: str = ""
+    #: Address at which the host saw the controller's connection arrive; empty where unknown.
+    reached_at: str = ""
+    #: Result of an earlier rehearsal of this host, for calibrated predictions.
+    rehearsal: Mapping[str, Any] | None = None
+
+
+def load(document: Mapping[str, Any]) -> Options:
+    """Return the options of a document; raises ``Fault`` ``plan.invalid`` with every bad path."""
+    problems: list[str] = []
+    values: dict[str, Any] = {}
+    for name, default in _defaults().items():
+        value = document.get(name)
+        if value is None or value == "" or value == []:
+            if name in ("run_id", "host", "now"):
+                problems.append(f".options.{name}: missing")
+            continue
+        try:
+            values[name] = _cast(value, default)
+        except (TypeError, ValueError) as error:
+            problems.append(f".options.{name}: {error}")
+    for name in document:
+        if name not in Options.__dataclass_fields__:
+            problems.append(f".options.{name}: unknown option")
+    if values.get("mode", "convert") not in ("convert", "rehearse"):
+        problems.append(f".options.mode: neither convert nor rehearse: {values['mode']}")
+    if problems:
+        raise Fault(kinds.INVALID, problems="; ".join(problems))
+    return Options(**values)
+
+
+def _defaults() -> dict[str, Any]:
+    example = Options(run_id="", host="", now=0)
+    return {name: getattr(example, name) for name in Options.__dataclass_fields__}
+
+
+def _cast(value: Any, default: Any) -> Any:
+    if isinstance(default, bool):
+        text = str(value).strip().lower()
+        if text in _YES or text in _NO:
+            return text in _YES
+        raise ValueError(f"neither true nor false: {value!r}")
+    if isinstance(default, int):
+        return int(value)
+    if isinstance(default, tuple):
+        return tuple(value.split()) if isinstance(value, str) else tuple(str(item) for item in value)
+    if default is None:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"not a mapping: {value!r}")
+        return value
+    return str(value).strip()

@@ -1,0 +1,281 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One host that may be converted, and every way in which it may not: all findings at once, with remedies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import preflight as kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.plan.judge import judge
+
+from . import documents as docs
+
+Change = Callable[[dict[str, Any]], Any]
+
+
+class Scene:
+    """Everything that judge() takes, to be spoiled by a test."""
+
+    def __init__(self) -> None:
+        self.facts = docs.facts()
+        self.manifest = docs.manifest()
+        self.layout = docs.layout()
+        self.options = docs.options()
+        self.capture = docs.capture()
+        self.problems: list[dict[str, str]] = []
+        self.modaliases = list(docs.MODALIASES)
+        self.bad_addresses: list[dict[str, str]] = []
+
+    @property
+    def disk(self) -> dict[str, Any]:
+        return self.facts["disks"][0]
+
+    def judge(self) -> dict[str, Any]:
+        return judge(
+            self.facts,
+            self.manifest,
+            self.layout,
+            self.options,
+            capture=self.capture,
+            capture_problems=self.problems,
+            modaliases=self.modaliases,
+            bad_addresses=self.bad_addresses,
+        )
+
+
+def _ids(result: dict[str, Any], severity: str) -> list[str]:
+    return [finding["id"] for finding in result["findings"] if finding["severity"] == severity]
+
+
+def _clone(scene: Scene, **changes: Any) -> None:
+    twin = {**docs.data_disk(), **changes, "partitions": [dict(scene.disk["partitions"][0], node="/dev/vdb1")]}
+    scene.facts["disks"].append(twin)
+
+
+def _identical_twin(scene: Scene) -> None:
+    for name in ("serial", "wwn", "size_bytes", "table_id"):
+        scene.disk[name] = {"size_bytes": scene.disk["size_bytes"]}.get(name, "")
+    _clone(scene, size_bytes=scene.disk["size_bytes"], serial="", by_id=[])
+
+
+def _same_serial(scene: Scene) -> None:
+    scene.facts["disks"].append(docs.data_disk(serial="LAB0001"))
+    scene.options["disk"] = "LAB0001"
+
+
+def _other_disk(scene: Scene) -> None:
+    scene.facts["disks"].append(docs.data_disk())
+    scene.options["disk"] = "virtio-LAB0002"
+
+
+def _add_partition(**changes: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.disk["partitions"].append(docs.partition(**changes))
+
+
+def _facts(**changes: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.facts.update(changes)
+
+
+def _root(**changes: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.facts["root"].update(changes)
+
+
+def _loader(**changes: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.facts["bootloader"].update(changes)
+
+
+def _options(**changes: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.options.update(changes)
+
+
+REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
+    ("preflight.not_root", _facts(is_root=False)),
+    ("preflight.architecture_unsupported", _facts(architecture="aarch64")),
+    ("preflight.bundle_architecture", lambda scene: scene.manifest.update(architecture="aarch64")),
+    ("preflight.uefi_unsupported", _facts(firmware="uefi")),
+    ("preflight.secure_boot", _facts(secure_boot=True)),
+    ("preflight.system_disk_doubt", _facts(system_disk=None, system_disk_doubt="/ is on vda and vdb")),
+    ("preflight.disk_unknown", _options(disk="WD-123")),
+    ("preflight.disk_ambiguous", _same_serial),
+    ("preflight.disk_not_system", _other_disk),
+    ("preflight.disk_read_only", lambda scene: scene.disk.update(readonly=True)),
+    ("preflight.disk_not_identifiable", _identical_twin),
+    ("preflight.root_uuid_twice", _clone),
+    ("preflight.root_stack_unsupported", _root(stack=["lvm", "part"], device="/dev/mapper/vg-root")),
+    ("preflight.root_filesystem_unsupported", _root(fstype="btrfs")),
+    (
+        "preflight.separate_boot_unsupported",
+        lambda scene: scene.facts["boot"].update(mount="/boot", device="/dev/vda2"),
+    ),
+    ("preflight.other_mount", _add_partition(mounts=["/home"])),
+    ("preflight.held_partition", _add_partition(fstype="LVM2_member", holders=["lvm: DATA"])),
+    ("preflight.held_partition", _add_partition(fstype="crypto_LUKS")),
+    ("preflight.slot_too_small", lambda scene: scene.manifest["payload"].update(unpacked_bytes=9 << 30)),
+    ("preflight.memory_too_small", _facts(memory_bytes=256 << 20)),
+    ("preflight.staging_space", _root(free_bytes=100 << 20)),
+    (
+        "preflight.boot_space",
+        lambda scene: scene.facts["boot"].update(device="/dev/vda2", free_bytes=10 << 20),
+    ),
+    (
+        "preflight.staging_elsewhere",
+        lambda scene: scene.facts["mounts"].append({"target": "/var", "device": "/dev/vdb1", "fstype": "xfs"}),
+    ),
+    ("preflight.boot_loader_unsupported", _loader(kind="grub-legacy")),
+    ("preflight.one_shot_unsupported", _loader(handles_next_entry=False)),
+    ("preflight.custom_cfg_not_read", _loader(reads_custom_cfg=False)),
+    ("preflight.environment_not_writable", _loader(environment_writable_by_grub=False)),
+    ("preflight.reboot_tool_missing", _loader(reboot_tool=None, editenv_tool=None)),
+    ("preflight.foreign_next_entry", _loader(next_entry="memtest")),
+    ("preflight.disk_driver_missing", lambda scene: scene.modaliases.remove("virtio:d00000002v*")),
+    ("preflight.nic_driver_missing", lambda scene: scene.modaliases.remove("virtio:d00000001v*")),
+    (
+        "preflight.address_invalid",
+        lambda scene: scene.bad_addresses.append({"interface": "ens3", "address": "10.0.2.0/24"}),
+    ),
+    ("preflight.lifeboat_unsupported", _options(lifeboat="required")),
+    ("preflight.keep_old_unsupported", _options(keep_old="required")),
+    ("preflight.boot_method_unsupported", _options(boot_method="kexec")),
+    ("preflight.snapshot_provider", _options(snapshot="lvm")),
+    ("preflight.snapshot_provider", _options(snapshot="command")),
+    ("preflight.snapshot_provider", _options(snapshot="zfs")),
+    ("layout.invalid", lambda scene: scene.layout["partitions"][0].update(sice="1 MiB")),
+    ("layout.disk_too_small", lambda scene: scene.disk.update(size_bytes=1 << 30)),
+    (
+        "capture.network_unsupported",
+        lambda scene: scene.problems.append(
+            {"id": "capture.network_unsupported", "what": "a bond", "why": "w", "how": "h", "severity": "refuse"}
+        ),
+    ),
+]
+
+WARNINGS: list[tuple[str, Callable[[Scene], Any]]] = [
+    ("preflight.lockdown", _facts(lockdown="integrity")),
+    ("preflight.partition_lost", _add_partition(fstype="ntfs")),
+    ("preflight.disk_weak_identity", lambda scene: scene.disk.update(serial="", by_id=[])),
+    ("preflight.memory_tight", _facts(memory_bytes=560 << 20)),
+    (
+        "preflight.bus_driver_missing",
+        lambda scene: scene.facts["modaliases"].append(
+            {"device": "0000:00:1f.0", "kind": "bus", "modalias": "pci:v00008086d*", "driver": "lpc_ich"}
+        ),
+    ),
+    ("preflight.reached_by_other_address", _options(reached_at="192.0.2.1")),
+    ("preflight.earlier_run_staged", _loader(next_entry="dualroot-convert")),
+    ("preflight.no_lifeboat", lambda scene: None),
+    ("preflight.unattended", _options(attended="false")),
+]
+
+
+def test_a_host_that_may_be_converted() -> None:
+    result = Scene().judge()
+    assert result["verdict"] == "proceed"
+    assert _ids(result, "refuse") == []
+    assert _ids(result, "warn") == ["preflight.no_lifeboat"]
+    assert _ids(result, "info") == ["preflight.table_replaced"]
+    assert result["plan"]["disk"]["serial"] == "LAB0001"
+
+
+@pytest.mark.parametrize(("finding_id", "spoil"), REFUSALS, ids=[f"{n}-{one[0]}" for n, one in enumerate(REFUSALS)])
+def test_each_refusal_names_its_id_and_a_remedy(finding_id: str, spoil: Callable[[Scene], Any]) -> None:
+    scene = Scene()
+    spoil(scene)
+    result = scene.judge()
+    assert result["verdict"] == "refuse"
+    assert result["plan"] is None
+    finding = next(one for one in result["findings"] if one["id"] == finding_id)
+    assert finding["severity"] == "refuse"
+    assert finding["phase"] == "preflight"
+    assert all(finding[name] for name in ("what", "why", "how"))
+    assert "{" not in finding["what"] + finding["why"] + finding["how"]
+
+
+@pytest.mark.parametrize(("finding_id", "spoil"), WARNINGS, ids=[one[0] for one in WARNINGS])
+def test_each_warning_lets_the_host_go_on(finding_id: str, spoil: Callable[[Scene], Any]) -> None:
+    scene = Scene()
+    spoil(scene)
+    result = scene.judge()
+    assert finding_id in _ids(result, "warn")
+    assert result["verdict"] == "proceed"
+
+
+def test_every_refusal_of_the_catalogue_is_provoked_here() -> None:
+    provoked = {finding_id for finding_id, _spoil in REFUSALS}
+    assert {kind.id for kind in kinds.REFUSALS} <= provoked
+
+
+def test_all_findings_come_at_once() -> None:
+    scene = Scene()
+    scene.facts.update(memory_bytes=1 << 20, secure_boot=True, firmware="uefi")
+    scene.facts["root"]["free_bytes"] = 0
+    scene.layout["partitions"][0]["sice"] = 1
+    refused = _ids(scene.judge(), "refuse")
+    assert refused == [
+        "preflight.uefi_unsupported",
+        "preflight.secure_boot",
+        "preflight.memory_too_small",
+        "preflight.staging_space",
+        "layout.invalid",
+    ]
+
+
+def test_by_how_much_is_said() -> None:
+    scene = Scene()
+    scene.facts["memory_bytes"] = 500 << 20
+    found = [one for one in scene.judge()["findings"] if one["id"] == "preflight.memory_too_small"]
+    assert "28 MiB are missing" in found[0]["what"]
+
+
+def test_an_unknown_key_of_the_layout_is_named_with_its_path() -> None:
+    scene = Scene()
+    scene.layout["partitions"][1]["sice"] = "1 MiB"
+    found = [one for one in scene.judge()["findings"] if one["id"] == "layout.invalid"]
+    assert ".partitions[1].sice" in found[0]["what"]
+
+
+def test_an_agreed_mount_is_a_warning() -> None:
+    scene = Scene()
+    scene.disk["partitions"].append(docs.partition(mounts=["/srv"]))
+    scene.options["discard"] = ["/srv"]
+    result = scene.judge()
+    assert result["verdict"] == "proceed"
+    assert "preflight.mount_discarded" in _ids(result, "warn")
+
+
+def test_swap_and_bundled_interpreter_are_notes() -> None:
+    scene = Scene()
+    scene.disk["partitions"].append(docs.partition(fstype="swap", mounts=["[SWAP]"]))
+    scene.facts["python"]["executable"] = "/var/lib/dualroot/interpreter/python3"
+    assert _ids(scene.judge(), "info") == [
+        "preflight.bundled_interpreter",
+        "preflight.table_replaced",
+        "preflight.swap_lost",
+    ]
+
+
+def test_a_named_system_disk_settles_the_doubt() -> None:
+    scene = Scene()
+    scene.facts.update(system_disk=None, system_disk_doubt="two disks look alike")
+    scene.options["disk"] = "/dev/disk/by-id/virtio-LAB0001"
+    assert scene.judge()["verdict"] == "proceed"
+
+
+def test_an_archive_on_the_host_needs_room_too() -> None:
+    scene = Scene()
+    scene.facts["root"].update(size_bytes=8 << 30, free_bytes=1 << 30)
+    scene.facts["boot"]["free_bytes"] = 1 << 30
+    assert scene.judge()["verdict"] == "proceed"
+    scene.options["snapshot"] = "archive"
+    assert _ids(scene.judge(), "refuse") == ["preflight.staging_space"]
+
+
+def test_a_driverless_device_and_an_unknown_list_are_no_findings() -> None:
+    scene = Scene()
+    scene.facts["modaliases"].append({"device": "x", "kind": "disk", "modalias": "pci:v1", "driver": ""})
+    assert scene.judge()["verdict"] == "proceed"
+    scene.modaliases = []
+    assert scene.judge()["verdict"] == "proceed"
