@@ -48,7 +48,8 @@ def test_an_answer_of_the_new_system():
     text = (
         "DUALROOT-BEGIN\nboot_id b\nuptime x\ncmdline root=/dev/VA/root dualroot.slot=a\n"
         "DUALROOT-STATUS\n\n"
-        'DUALROOT-FACT\n{"slot": "a", "run_id": "r"}\nDUALROOT-SLOTS\ndr_order=a b\ndr_a=trying\nDUALROOT-END\n'
+        'DUALROOT-FACT\n{"slot": "a", "run_id": "r"}\n'
+        "DUALROOT-SLOTS\ndr_order=a b\ndr_a=trying\nDUALROOT-END\n"
     )
     found = read_answer(text)
     assert isinstance(found, Answer)

@@ -1,0 +1,224 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Reboot a staged host into stage two, lead it, and wait for what comes out; see modules/convert.py."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.module_utils.common.text.converters import to_text
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils.faults import convert as kinds
+from ..module_utils.faults.fault import Fault
+from ..module_utils.waiting import progress, timeline
+from ..module_utils.waiting.machine import (
+    Acknowledge,
+    Expectation,
+    Failed,
+    Finished,
+    GiveGo,
+    Limits,
+    Wait,
+)
+from ..module_utils.waiting.observation import Answer
+from ..module_utils.waiting.state import Dark, NewSystem, OldSystem, Recovery, StageTwo, classify
+from ..plugin_utils.link import Link, LinkDown
+from ..plugin_utils.results import failed
+
+display = Display()
+
+#: Detached, so that ssh ends before the host does. A unit of its own where systemd runs, because
+#: logind may kill what a session leaves behind (KillUserProcesses=, logind.conf(5)); the last sleep lets
+#: nohup set its signals before the session's end sends SIGHUP.
+REBOOT = """[ "$(id -u)" = 0 ] || { echo "become did not lead to root" >&2; exit 77; }
+work='sleep 2; systemctl reboot || reboot || shutdown -r now'
+sync
+if [ -d /run/systemd/system ] && systemd-run --no-block /bin/sh -c "$work" >/dev/null 2>&1; then :
+else nohup /bin/sh -c "$work" >/dev/null 2>&1 </dev/null & sleep 1; fi
+echo DUALROOT-REBOOTING"""
+
+#: Renamed into place, so that stage two never reads half a digest.
+_GO = "printf '%s\\n' {digest} >/run/dualroot/go.new && mv /run/dualroot/go.new /run/dualroot/go"
+
+#: How often a line is shown though nothing new is worth telling, in seconds.
+HEARTBEAT = 30.0
+#: The first look may meet a host that is busy; in seconds.
+FIRST_LOOK = 60.0
+
+
+class ActionModule(ActionBase):
+    """Ends in *failed*, never in *unreachable*: ansible-core does not stop a rollout on the latter."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={
+                "plan": {"type": "dict", "required": True},
+                "timeout": {"type": "int", "default": 3600},
+                "probe_timeout": {"type": "int", "default": 40},
+            }
+        )
+        self._host = str((task_vars or {}).get("inventory_hostname", ""))
+        self._started_epoch = time.time()
+        if self._task.check_mode:
+            return {"changed": True, "msg": "check mode: the host is not rebooted"}
+        if str(self._connection.transport).rpartition(".")[2] == "local":
+            return failed(Fault(kinds.LOCAL_CONNECTION, transport="local"), outcome="failed")
+        try:
+            with Link(self._connection, arguments["probe_timeout"]) as link:
+                return self._convert(link, arguments["plan"], Limits(total=float(arguments["timeout"])))
+        except Fault as fault:
+            return self._result({}, None, "failed", failed(fault))
+
+    def _convert(self, link: Link, plan: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+        first = self._first_look(link)
+        state = classify(first)
+        already = isinstance(state, NewSystem) and state.run_id == plan["run_id"]
+        expected = Expectation(
+            run_id=plan["run_id"],
+            plan_digest=plan["digest"],
+            slot=plan["slot"],
+            mode=plan["mode"],
+            old_boot_id=state.boot_id if isinstance(state, OldSystem) else None,
+            key_warning_before=first.key_warning,
+        )
+        went_down = time.time()
+        if isinstance(state, OldSystem):
+            self._reboot()
+        elif isinstance(state, StageTwo):
+            self._show("attached to stage two, which runs already")
+            went_down -= first.uptime
+        wait = Wait(expected, limits, time.monotonic())
+        evidence: dict[str, Any] = {}
+        decision = self._lead(link, wait, evidence)
+        if isinstance(decision, Failed):
+            self._fetch_left_behind(plan, evidence, decision.outcome)
+            ending = failed(decision.fault)
+        else:
+            ending = {"changed": not already}
+        downtime = time.time() - went_down if decision.outcome != "failed" and not already else None
+        return self._result(plan, wait, decision.outcome, ending, evidence, downtime)
+
+    def _first_look(self, link: Link) -> Answer:
+        deadline = time.monotonic() + FIRST_LOOK
+        while True:
+            observation = link.observe()
+            if isinstance(observation, Answer):
+                return observation
+            state = classify(observation)
+            if time.monotonic() >= deadline or (isinstance(state, Dark) and state.key_changed):
+                raise Fault(kinds.NO_ANSWER, detail=observation.reason)
+            # A host that is just starting (second run after a broken controller) answers soon.
+            time.sleep(3)
+
+    def _reboot(self) -> None:
+        try:
+            done = self._low_level_execute_command(REBOOT, sudoable=True)
+        except AnsibleConnectionFailure as error:
+            # The host may have gone down before ssh ended; the wait finds out.
+            self._show(f"the connection ended while the reboot was ordered ({to_text(error)[:80]})")
+            return
+        except AnsibleError as error:
+            raise Fault(kinds.REBOOT_REFUSED, detail=to_text(error)) from error
+        if done["rc"] != 0 or "DUALROOT-REBOOTING" not in done["stdout"]:
+            detail = (done["stderr"] or done["stdout"]).strip()[-300:] or f"status {done['rc']}"
+            raise Fault(kinds.REBOOT_REFUSED, detail=detail)
+        self._show("rebooting into stage two")
+
+    def _lead(self, link: Link, wait: Wait, evidence: dict[str, Any]) -> Finished | Failed:
+        """Probe, decide and act until the wait is over."""
+        shown: Any = None
+        shown_at = 0.0
+        while True:
+            observation = link.observe()
+            now = time.monotonic()
+            decision = wait.step(now, observation)
+            mark = progress.key(wait.state)
+            if mark != shown or now - shown_at >= HEARTBEAT:
+                self._show(progress.line(wait.state, now - wait.started))
+                shown, shown_at = mark, now
+            if isinstance(decision, (Finished, Failed)):
+                self._fetch_journal(link, wait, evidence)
+                return decision
+            if isinstance(decision, GiveGo):
+                self._try(link, _GO.format(digest=decision.digest))
+                self._show("go given: the host was reached over its own network, the plan is the one shown")
+                time.sleep(wait.limits.short_pause)
+            elif isinstance(decision, Acknowledge):
+                self._fetch_journal(link, wait, evidence)
+                if self._try(link, ": >/run/dualroot/seen"):
+                    wait.acknowledged()
+            else:
+                time.sleep(decision.seconds)
+
+    def _try(self, link: Link, command: str) -> bool:
+        """Run a command whose failure the next probe shows."""
+        try:
+            return link.run(command)[0] == 0
+        except LinkDown as down:
+            display.vv(f"<{self._host}> {down}")
+            return False
+
+    def _fetch_journal(self, link: Link, wait: Wait, evidence: dict[str, Any]) -> None:
+        """Keep stage two's status and journal while it can still be asked."""
+        if not isinstance(wait.state, (StageTwo, Recovery)):
+            return
+        try:
+            _status, out, _err = link.run("cat /run/dualroot/journal.jsonl 2>/dev/null")
+        except LinkDown:
+            return
+        evidence["journal"] = timeline.read_journal(out) or evidence.get("journal", [])
+
+    def _fetch_left_behind(self, plan: Mapping[str, Any], evidence: dict[str, Any], outcome: str) -> None:
+        """Read what stage two wrote into the old root before it went back, where it got that far."""
+        if outcome != "returned" or evidence.get("journal"):
+            return
+        folder = str(plan["staging"]["run_directory"])
+        try:
+            done = self._low_level_execute_command(f"cat '{folder}/journal.jsonl' 2>/dev/null", sudoable=True)
+        except AnsibleError:
+            return
+        evidence["journal"] = timeline.read_journal(done["stdout"])
+
+    def _result(
+        self,
+        plan: Mapping[str, Any],
+        wait: Wait | None,
+        outcome: str,
+        ending: dict[str, Any],
+        evidence: Mapping[str, Any] | None = None,
+        downtime: float | None = None,
+    ) -> dict[str, Any]:
+        """Return the fields of ``result.json`` and the evidence beside them."""
+        journal = (evidence or {}).get("journal", [])
+        state = wait.last_stage_two if wait else None
+        return {
+            "changed": True,
+            "fault": None,
+            **ending,
+            "run_id": plan.get("run_id"),
+            "host": self._host,
+            "outcome": outcome,
+            "slot": plan.get("slot") if outcome == "converted" else None,
+            "started": self._started_epoch,
+            "seconds": round(time.time() - self._started_epoch, 1),
+            "phases": timeline.phases(journal),
+            "downtime_seconds": None if downtime is None else round(downtime, 1),
+            "peak_ram_bytes": (wait.peak_ram_bytes or None) if wait else None,
+            "payload_bytes": plan.get("payload", {}).get("size"),
+            "boot_ids": wait.boot_ids if wait else {"old": None, "stage_two": None, "new": None},
+            "journal": journal,
+            "last_phase": state.phase if state else None,
+        }
+
+    def _show(self, text: str) -> None:
+        display.display(f"{self._host}: {text}")

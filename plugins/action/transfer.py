@@ -1,0 +1,63 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Send big files to a host by digest; see modules/transfer.py."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+
+from ..module_utils.faults.fault import Fault
+from ..plugin_utils.results import failed
+from ..plugin_utils.sending import Sending, send, survey
+
+display = Display()
+
+FILES = {
+    "type": "list",
+    "elements": "dict",
+    "required": True,
+    "options": {
+        "src": {"type": "path", "required": True},
+        "dest": {"type": "path", "required": True},
+        "sha256": {"type": "str", "required": True},
+        "size": {"type": "int", "required": True},
+        "mode": {"type": "str", "default": "0600"},
+    },
+}
+
+
+class ActionModule(ActionBase):
+    """Works without Python on the host; needs become where the login is not root."""
+
+    TRANSFERS_FILES = True
+    _supports_check_mode = True
+    _supports_async = False
+
+    def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        super().run(tmp, task_vars)
+        _validation, arguments = self.validate_argument_spec(argument_spec={"files": FILES})
+        host = str((task_vars or {}).get("inventory_hostname", ""))
+        sendings = [
+            Sending(one["src"], one["dest"], one["sha256"].lower(), one["size"], one["mode"])
+            for one in arguments["files"]
+        ]
+        if self._task.check_mode:
+            return {"changed": True, "sent": [], "msg": "check mode: nothing is sent"}
+        try:
+            missing = survey(self._shell, sendings)
+            for index, present in missing.items():
+                if present is not None:
+                    send(
+                        self._shell, sendings[index], present, lambda text: display.display(f"{host}: {text}")
+                    )
+        except Fault as fault:
+            return failed(fault, changed=True)
+        sent = [sendings[index].target for index, present in missing.items() if present is not None]
+        return {"changed": bool(sent), "sent": sent}
+
+    def _shell(self, text: str, data: bytes | None) -> Mapping[str, Any]:
+        return self._low_level_execute_command(text, sudoable=True, in_data=data)

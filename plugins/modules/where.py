@@ -1,0 +1,80 @@
+#!/usr/bin/python
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name, which does the work on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: where
+short_description: Tell which system a host runs
+version_added: 0.1.0
+description:
+  - Logs in once and reads the markers of this collection, with nothing but a POSIX shell on the host.
+  - Ends in I(failed), never in I(unreachable), where the host does not answer.
+options:
+  timeout:
+    description:
+      - Seconds in which a silent host is asked again.
+    type: int
+    default: 60
+  probe_timeout:
+    description:
+      - Seconds after which a single look is ended, even if ssh itself hangs.
+    type: int
+    default: 40
+attributes:
+  check_mode:
+    description: Only reads.
+    support: full
+  diff_mode:
+    description: Has no diff.
+    support: none
+  action:
+    description: Runs on the controller.
+    support: full
+author:
+  - dualroot.migrate authors (@dualroot)
+"""
+
+EXAMPLES = r"""
+- name: See which system the host runs
+  dualroot.migrate.where:
+  register: dualroot_where
+"""
+
+RETURN = r"""
+system:
+  description: V(old_system), V(stage_two), V(new_system), V(recovery), or V(dark) where the host did not answer.
+  returned: always
+  type: str
+run_id:
+  description: The run that the system belongs to.
+  returned: when the host answers
+  type: str
+slot:
+  description: The slot that a new system runs in.
+  returned: when the host answers
+  type: str
+slot_state:
+  description: State of that slot where it can be read, V(good) or V(trying).
+  returned: when the host answers
+  type: str
+boot_id:
+  description: Boot id of the running system.
+  returned: when the host answers
+  type: str
+fact:
+  description: The converted system's own record, C(/etc/ansible/facts.d/dualroot.fact).
+  returned: when the host answers
+  type: dict
+phase:
+  description: Phase of a running stage two.
+  returned: in stage two
+  type: str
+plan_digest:
+  description: Digest of the plan that a running stage two works on.
+  returned: in stage two
+  type: str
+"""
