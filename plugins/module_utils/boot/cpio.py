@@ -1,0 +1,56 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A small ``newc`` cpio archive of files in memory: the host's own part of the initramfs.
+
+The kernel unpacks it after the convert initrd (Documentation/driver-api/early-userspace/buffer-format.rst).
+Nothing of the moment is in it, so equal content gives equal bytes and a second staging copies nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+_TRAILER = "TRAILER!!!"
+_FOLDER_MODE = 0o040755
+_PRIVATE_FOLDER_MODE = 0o040700
+_PRIVATE_FILE_MODE = 0o100600
+_BLOCK = 512
+
+
+def pack(files: Mapping[str, bytes]) -> bytes:
+    """Return an archive of ``files`` (relative path to content), each 0600 and of root.
+
+    Folders are added: ``etc`` 0755 as everywhere, others 0700. Raises ``ValueError`` for a path that
+    is absolute or leads upwards.
+    """
+    folders = sorted({str(parent) for name in files for parent in _parents(name)})
+    archive = bytearray()
+    inode = 1
+    for folder in folders:
+        mode = _FOLDER_MODE if folder == "etc" else _PRIVATE_FOLDER_MODE
+        archive += _entry(folder, inode, mode, b"", links=2)
+        inode += 1
+    for name in sorted(files):
+        archive += _entry(name, inode, _PRIVATE_FILE_MODE, files[name])
+        inode += 1
+    archive += _entry(_TRAILER, 0, 0, b"")
+    return bytes(archive.ljust(-(-len(archive) // _BLOCK) * _BLOCK, b"\0"))
+
+
+def _parents(name: str) -> list[PurePosixPath]:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError(f"not a path inside an archive: {name!r}")
+    return [parent for parent in path.parents if parent != PurePosixPath(".")]
+
+
+def _entry(name: str, inode: int, mode: int, data: bytes, links: int = 1) -> bytes:
+    raw = name.encode() + b"\0"
+    fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(raw), 0)
+    head = b"070701" + b"".join(b"%08X" % value for value in fields) + raw
+    return _padded(head) + _padded(data)
+
+
+def _padded(data: bytes) -> bytes:
+    return data + b"\0" * (-len(data) % 4)

@@ -1,0 +1,177 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""GRUB on a BIOS host with a GPT disk: core image, BIOS boot partition, boot sector.
+
+Field offsets are those of GRUB's ``grub-core/boot/i386/pc/{boot,diskboot}.S`` and
+``include/grub/i386/pc/boot.h``. ``grub-install`` is not used: it writes the boot sector in the same
+breath as the rest, and here control must change hands last, by one sector.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..faults import boot as kinds
+from ..faults.fault import Fault
+from ..layout.model import TYPE_GUIDS, ResolvedLayout, ResolvedPartition
+from ..runner import Runner
+
+SECTOR = 512
+GRUB_DIRECTORY = Path("/usr/lib/grub/i386-pc")
+
+#: All that the dispatcher needs lies in the core image: nothing is loaded from a file system later.
+MODULES = (
+    *("biosdisk", "part_gpt", "part_msdos", "ext2", "xfs", "lvm", "diskfilter", "search", "search_fs_uuid"),
+    *("normal", "configfile", "loadenv", "test", "true", "eval", "regexp", "echo", "sleep", "minicmd"),
+    *("linux", "boot", "gzio", "xzio", "zstd", "serial", "terminal", "ls", "cat", "reboot", "halt"),
+)
+
+#: boot.img: first sector of the core (8 bytes), and the jump around the fix for BIOSes that hand
+#: over a wrong drive number, replaced by two no-operations for a hard disk.
+_KERNEL_SECTOR = 0x5C
+_DRIVE_CHECK = 0x66
+_NOP_NOP = b"\x90\x90"
+#: First sector of the core: where the rest of it lies (start 8, sectors 2, segment 2 bytes).
+_BLOCK_LIST = 0x1F4
+_LOAD_SEGMENT = 0x820
+#: Boot code ends here; disk signature, partition table and 55 AA follow.
+_TABLE = 440
+_PROTECTIVE = 0xEE
+
+
+def build_core(runner: Runner, grub_dir: Path, prefix: str, early: str = "") -> bytes:
+    """Return a core image from ``grub-mkimage`` with GRUB's modules of ``grub_dir``.
+
+    ``prefix`` is for example ``(,gpt2)/grub``: a partition of the disk that was booted from.
+    ``early`` is a configuration that runs before any file is read.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch, "core.img")
+        argv = ["grub-mkimage", "-O", "i386-pc", "-d", str(grub_dir), "-o", str(output), "-p", prefix]
+        if early:
+            config = Path(scratch, "early.cfg")
+            config.write_text(early, encoding="ascii")
+            argv += ["-c", str(config)]
+        runner.run([*argv, *MODULES], timeout=300)
+        return output.read_bytes()
+
+
+def place_core(core: bytes, start_lba: int) -> bytes:
+    """Return the core as it must lie on the disk from ``start_lba`` on: whole sectors, list patched."""
+    sectors = -(-len(core) // SECTOR)
+    placed = bytearray(core.ljust(sectors * SECTOR, b"\0"))
+    struct.pack_into("<QHH", placed, _BLOCK_LIST, start_lba + 1, sectors - 1, _LOAD_SEGMENT)
+    return bytes(placed)
+
+
+def boot_sector(boot_image: bytes, core_lba: int, present: bytes) -> bytes:
+    """Return LBA 0 with GRUB's boot code for a core at ``core_lba``; the table of ``present`` stays."""
+    code = bytearray(boot_image[:_TABLE])
+    struct.pack_into("<Q", code, _KERNEL_SECTOR, core_lba)
+    code[_DRIVE_CHECK : _DRIVE_CHECK + 2] = _NOP_NOP
+    return bytes(code) + present[_TABLE:SECTOR]
+
+
+def embed_core(node: str, core: bytes, resolved: ResolvedLayout) -> None:
+    """Write the core into the BIOS boot partition and read it back.
+
+    Raises ``Fault``: ``boot.no_bios_partition``, ``boot.core_too_large``, ``boot.sector_size`` or
+    ``boot.write_failed``.
+    """
+    partition = bios_partition(resolved)
+    placed = place_core(core, partition.start_lba)
+    room = partition.sectors * SECTOR
+    if len(placed) > room:
+        raise Fault(kinds.CORE_TOO_LARGE, needed=len(placed), room=room)
+    offset = partition.start_lba * SECTOR
+    write_through(node, offset, placed)
+    if read_through(node, offset, len(placed)) != placed:
+        raise _not_kept(node, offset, "it reads back different")
+
+
+def switch_boot_sector(node: str, resolved: ResolvedLayout, grub_dir: Path = GRUB_DIRECTORY) -> None:
+    """Hand control to the core in the BIOS boot partition by one write of LBA 0, and read it back.
+
+    Does nothing where LBA 0 is right already. Raises ``Fault`` ``boot.no_protective_mbr``,
+    ``boot.no_core`` or ``boot.write_failed``.
+    """
+    start = bios_partition(resolved).start_lba
+    present = read_through(node, 0, SECTOR)
+    if present[510:] != b"\x55\xaa" or _PROTECTIVE not in present[450:510:16]:
+        raise Fault(kinds.NO_PROTECTIVE_MBR, node=node)
+    first = read_through(node, start * SECTOR, SECTOR)
+    following, _count, segment = struct.unpack_from("<QHH", first, _BLOCK_LIST)
+    if (following, segment) != (start + 1, _LOAD_SEGMENT):
+        raise Fault(kinds.NO_CORE, node=node, sector=start)
+    wanted = boot_sector((grub_dir / "boot.img").read_bytes(), start, present)
+    if present == wanted:
+        return
+    write_through(node, 0, wanted)
+    if read_through(node, 0, SECTOR) != wanted:
+        raise _not_kept(node, 0, "it reads back different")
+
+
+def bios_partition(resolved: ResolvedLayout) -> ResolvedPartition:
+    """Return the BIOS boot partition of a layout whose disk has 512-byte sectors."""
+    if resolved.sector_bytes != SECTOR:
+        raise Fault(kinds.SECTOR_SIZE, sector_bytes=resolved.sector_bytes)
+    for partition in resolved.partitions:
+        if partition.type_guid.upper() == TYPE_GUIDS["bios_boot"]:
+            return partition
+    raise Fault(kinds.NO_BIOS_PARTITION, layout=resolved.name)
+
+
+def write_through(node: str, offset: int, data: bytes) -> None:
+    """Write whole sectors past the page cache, on the disk when this returns."""
+    try:
+        with _direct(node, os.O_WRONLY | os.O_SYNC) as handle, _aligned(data) as buffer:
+            written = os.pwrite(handle, buffer, offset)
+            os.fsync(handle)
+    except OSError as error:
+        raise _not_kept(node, offset, error) from error
+    if written != len(data):
+        raise _not_kept(node, offset, f"{written} bytes were taken")
+
+
+def read_through(node: str, offset: int, length: int) -> bytes:
+    """Read whole sectors from the disk, not from the page cache; raises ``Fault`` ``boot.read_failed``."""
+    try:
+        with _direct(node, os.O_RDONLY) as handle, _aligned(bytes(length)) as buffer:
+            count = os.preadv(handle, [buffer], offset)
+            return bytes(buffer[:count])
+    except OSError as error:
+        raise Fault(kinds.READ_FAILED, node=node, sector=offset // SECTOR, problem=error) from error
+
+
+def _not_kept(node: str, offset: int, problem: object) -> Fault:
+    return Fault(kinds.WRITE_FAILED, node=node, sector=offset // SECTOR, problem=problem)
+
+
+@contextlib.contextmanager
+def _direct(node: str, flags: int) -> Iterator[int]:
+    try:
+        handle = os.open(node, flags | os.O_DIRECT)
+    except OSError as error:
+        # open(2): a file system may refuse O_DIRECT (images on tmpfs); block devices never do.
+        if error.errno != errno.EINVAL:
+            raise
+        handle = os.open(node, flags)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _aligned(data: bytes) -> Iterator[memoryview]:
+    """Yield a copy of ``data`` in whole pages of memory, as O_DIRECT demands (open(2))."""
+    with mmap.mmap(-1, max(len(data), 1)) as pages, memoryview(pages) as view, view[: len(data)] as part:
+        part[:] = data
+        yield part

@@ -1,0 +1,146 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Make the new disk bootable: the phases ``boot`` and ``seal`` of stage two.
+
+``install`` prepares everything that the new boot loader needs while the old boot sector still stands;
+``mark_trying`` and ``switch`` are the last two acts, each one sector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..archive.durable import write_file
+from ..faults import boot as kinds
+from ..faults.fault import Fault
+from ..layout.model import ResolvedLayout
+from ..runner import Runner
+from . import cpio, dispatcher, grub_bios, slot_entry, slot_state
+from .kernels import release_of
+from .settle import settle
+
+#: The convert environment as it is called in the folder ``environment`` and on the dispatch partition.
+KERNEL_NAME = "vmlinuz"
+INITRD_NAME = "initrd.img"
+HOST_CPIO_NAME = "host.cpio"
+#: The host's own part inside the convert initrd, handed on to the recovery system.
+HOST_FILES = Path("/etc/dualroot")
+HOST_FILE_NAMES = ("plan.json", "capture.json")
+
+_TITLE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._,:/+()-")
+_TITLE_LENGTH = 80
+
+
+def install(
+    runner: Runner,
+    resolved: ResolvedLayout,
+    node: str,
+    dispatch_mount: Path,
+    new_root: Path,
+    plan: Mapping[str, Any],
+    environment: Path,
+    *,
+    host_files: Path = HOST_FILES,
+    grub_dir: Path = grub_bios.GRUB_DIRECTORY,
+) -> None:
+    """Prepare dispatcher, slot state, recovery system, slot entry and core image; not the boot sector.
+
+    ``dispatch_mount`` and ``new_root`` are mounted writable, ``environment`` holds the convert kernel
+    and initrd. The slot is left ``bad``. Repeating it is harmless. Raises ``Fault`` of the area boot.
+    """
+    slot = str(plan["slot"])
+    found = slot_entry.write(new_root, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
+    install_recovery(dispatch_mount, plan, environment, host_files)
+    install_dispatcher(dispatch_mount, plan)
+    write_titles(dispatch_mount, {slot: title(new_root, found.kernel)})
+    wanted = dispatcher.from_plan(plan)
+    state = slot_state.mark_bad(slot_state.initial(wanted.order), slot)
+    slot_state.write(dispatch_mount, state)
+    number = resolved.partition(resolved.dispatch).number
+    early = dispatcher.early_config(plan)
+    core = grub_bios.build_core(runner, grub_dir, f"(,gpt{number})/grub", early)
+    grub_bios.embed_core(node, core, resolved)
+    settle(dispatch_mount)
+    settle(new_root)
+
+
+def mark_trying(dispatch_mount: Path, slot: str) -> slot_state.SlotState:
+    """Let the dispatcher try the slot, in one sector write to each copy."""
+    state = slot_state.read(dispatch_mount).state
+    return slot_state.write(dispatch_mount, slot_state.mark_trying(state, slot))
+
+
+def switch(node: str, resolved: ResolvedLayout, *, grub_dir: Path = grub_bios.GRUB_DIRECTORY) -> None:
+    """Hand control to the new boot loader: one write of LBA 0, when all file systems are unmounted."""
+    grub_bios.switch_boot_sector(node, resolved, grub_dir)
+
+
+def install_dispatcher(dispatch_mount: Path, plan: Mapping[str, Any]) -> None:
+    """Write the dispatcher for the plan."""
+    folder = dispatch_mount / "grub"
+    folder.mkdir(exist_ok=True)
+    write_file(folder / "grub.cfg", dispatcher.render(plan).encode("ascii"))
+
+
+def install_recovery(
+    dispatch_mount: Path, plan: Mapping[str, Any], environment: Path, host_files: Path = HOST_FILES
+) -> None:
+    """Put the recovery system on the dispatch partition: the convert environment and the host's part."""
+    folder = dispatch_mount / "recovery"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for key, name in (("kernel", KERNEL_NAME), ("initrd", INITRD_NAME)):
+        wanted = plan.get("environment", {}).get(key, {}).get("sha256", "")
+        _copy_checked(environment / name, folder / name, wanted)
+    files = {
+        f"etc/dualroot/{name}": (host_files / name).read_bytes()
+        for name in HOST_FILE_NAMES
+        if (host_files / name).is_file()
+    }
+    write_file(folder / HOST_CPIO_NAME, cpio.pack(files), 0o600)
+
+
+def title(root: Path, kernel: str) -> str:
+    """Return what the menu says of the system below ``root``."""
+    name = "Linux"
+    release = root / "etc/os-release"
+    if release.is_file():
+        for line in release.read_text("utf-8", "replace").splitlines():
+            if line.startswith("PRETTY_NAME="):
+                name = line.partition("=")[2].strip("\"'")
+    return f"{name}, kernel {release_of(kernel)}"
+
+
+def write_titles(dispatch_mount: Path, titles: Mapping[str, str]) -> None:
+    """Write the menu's titles of some slots, keeping those of the others; only for people to read."""
+    path = dispatch_mount / "titles"
+    lines = {}
+    if path.is_file():
+        for line in path.read_text("ascii", "replace").splitlines()[1:]:
+            name, equals, text = line.partition("=")
+            if equals:
+                lines[name] = text
+    for slot, text in titles.items():
+        safe = "".join(character for character in text if character in _TITLE_CHARACTERS)
+        lines[f"dr_title_{slot}"] = f"slot {slot}: {safe[:_TITLE_LENGTH]}"
+    block = "# GRUB Environment Block\n" + "".join(f"{name}={text}\n" for name, text in sorted(lines.items()))
+    write_file(path, block.encode("ascii").ljust(slot_state.BLOCK_BYTES, b"#"))
+
+
+def _copy_checked(source: Path, target: Path, wanted: str) -> None:
+    """Copy by a second name and hash what was written; nothing is replaced by a damaged file."""
+    temporary = target.with_name(target.name + ".new")
+    shutil.copyfile(source, temporary)
+    digest = hashlib.sha256()
+    with temporary.open("rb+") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+        os.fsync(file.fileno())
+    if wanted and digest.hexdigest() != wanted:
+        temporary.unlink()
+        raise Fault(kinds.RECOVERY_DAMAGED, file=source, found=digest.hexdigest(), wanted=wanted)
+    temporary.replace(target)
