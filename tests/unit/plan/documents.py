@@ -29,7 +29,9 @@ def facts() -> dict[str, Any]:
         "firmware": "bios",
         "secure_boot": False,
         "lockdown": "none",
-        "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=" + ROOT_UUID + " ro console=tty0 console=ttyS0,115200",
+        "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID="
+        + ROOT_UUID
+        + " ro console=tty0 console=ttyS0,115200",
         "memory_bytes": 2 * GIB,
         "memory_available_bytes": 1800 * MIB,
         "swap_devices": [],
@@ -260,7 +262,13 @@ def layout() -> dict[str, Any]:
             },
         ],
         "file_systems": [
-            {"on": "dispatch", "kind": "ext4", "label": "dispatch", "mount": "/boot/dispatch", "options": "ro"},
+            {
+                "on": "dispatch",
+                "kind": "ext4",
+                "label": "dispatch",
+                "mount": "/boot/dispatch",
+                "options": "ro",
+            },
             {"on": "image", "kind": "ext4", "label": "image", "mount": "/image"},
             {"on": "root_a", "kind": "ext4", "label": "root-a", "mount": "/"},
             {"on": "root_b", "kind": "ext4", "label": "root-b", "mount": "/", "at": "commit"},

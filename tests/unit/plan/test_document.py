@@ -7,7 +7,6 @@ from __future__ import annotations
 import copy
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults import preflight as kinds
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan.judge import judge
 
@@ -52,7 +51,11 @@ def _ids(result: dict[str, Any], severity: str) -> list[str]:
 
 
 def _clone(scene: Scene, **changes: Any) -> None:
-    twin = {**docs.data_disk(), **changes, "partitions": [dict(scene.disk["partitions"][0], node="/dev/vdb1")]}
+    twin = {
+        **docs.data_disk(),
+        **changes,
+        "partitions": [dict(scene.disk["partitions"][0], node="/dev/vdb1")],
+    }
     scene.facts["disks"].append(twin)
 
 
@@ -123,7 +126,9 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ),
     (
         "preflight.staging_elsewhere",
-        lambda scene: scene.facts["mounts"].append({"target": "/var", "device": "/dev/vdb1", "fstype": "xfs"}),
+        lambda scene: scene.facts["mounts"].append(
+            {"target": "/var", "device": "/dev/vdb1", "fstype": "xfs"}
+        ),
     ),
     ("preflight.boot_loader_unsupported", _loader(kind="grub-legacy")),
     ("preflight.one_shot_unsupported", _loader(handles_next_entry=False)),
@@ -148,7 +153,13 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     (
         "capture.network_unsupported",
         lambda scene: scene.problems.append(
-            {"id": "capture.network_unsupported", "what": "a bond", "why": "w", "how": "h", "severity": "refuse"}
+            {
+                "id": "capture.network_unsupported",
+                "what": "a bond",
+                "why": "w",
+                "how": "h",
+                "severity": "refuse",
+            }
         ),
     ),
 ]
@@ -180,7 +191,9 @@ def test_a_host_that_may_be_converted() -> None:
     assert result["plan"]["disk"]["serial"] == "LAB0001"
 
 
-@pytest.mark.parametrize(("finding_id", "spoil"), REFUSALS, ids=[f"{n}-{one[0]}" for n, one in enumerate(REFUSALS)])
+@pytest.mark.parametrize(
+    ("finding_id", "spoil"), REFUSALS, ids=[f"{n}-{one[0]}" for n, one in enumerate(REFUSALS)]
+)
 def test_each_refusal_names_its_id_and_a_remedy(finding_id: str, spoil: Callable[[Scene], Any]) -> None:
     scene = Scene()
     spoil(scene)

@@ -40,7 +40,10 @@ def test_emulation_is_slower() -> None:
 def test_a_rehearsal_calibrates() -> None:
     rehearsal = {
         "payload_bytes": 238 * MIB,
-        "phases": [{"name": "attach", "started": 0, "seconds": 9}, {"name": "load", "started": 9, "seconds": 4}],
+        "phases": [
+            {"name": "attach", "started": 0, "seconds": 9},
+            {"name": "load", "started": 9, "seconds": 4},
+        ],
     }
     found = predict.predict(docs.facts(), docs.manifest(), rehearsal)
     assert found.phases["attach"] == 9

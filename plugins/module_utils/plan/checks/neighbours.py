@@ -79,8 +79,10 @@ def _partition(context: Context, disk: Mapping[str, Any], partition: Mapping[str
     mounted = [target for target in targets if target.startswith("/") and target != "/"]
     discard = context.options.discard
     if holders or fstype in _MEMBERS:
-        if "part" in (context.root.get("stack") or []) and len(context.root.get("stack") or []) > 1 and (
-            disk.get("name") == context.root.get("disk")
+        if (
+            "part" in (context.root.get("stack") or [])
+            and len(context.root.get("stack") or []) > 1
+            and (disk.get("name") == context.root.get("disk"))
         ):
             return  # the root's own stack, refused once already
         yield find(kinds.HELD_PARTITION, device=node, holder=", ".join(holders) or _MEMBERS[fstype])

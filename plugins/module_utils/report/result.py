@@ -1,0 +1,64 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The result of one host in one run: what stage two, the wait and the plan know, in one record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+OUTCOMES: tuple[str, ...] = ("converted", "returned", "failed")
+_BOOT_IDS = ("old", "stage_two", "new")
+
+
+def complete(
+    host: str,
+    *,
+    plan: Mapping[str, Any] | None = None,
+    result: Mapping[str, Any] | None = None,
+    fault: Mapping[str, Any] | None = None,
+) -> dict[str, Any] | None:
+    """Return ``result.json``, or ``None`` for a host of which nothing is known but its plan.
+
+    A fault without a result is a failure before stage two was entered. Fields that nobody knows are
+    ``None``, never left out.
+    """
+    if not result and not fault:
+        return None
+    given, frozen = dict(result or {}), dict(plan or {})
+    found = given.get("fault") or fault
+    outcome = given.get("outcome") or ("failed" if found else "converted")
+    if outcome not in OUTCOMES:
+        raise ValueError(f"not an outcome: {outcome}")
+    boot_ids = given.get("boot_ids") or {}
+    return {
+        "run_id": given.get("run_id") or frozen.get("run_id"),
+        "host": host,
+        "mode": frozen.get("mode"),
+        "outcome": outcome,
+        "fault": dict(found) if found else None,
+        "slot": given.get("slot") or (frozen.get("slot") if outcome == "converted" else None),
+        "phases": [_phase(phase) for phase in given.get("phases") or []],
+        "downtime_seconds": given.get("downtime_seconds"),
+        "peak_ram_bytes": given.get("peak_ram_bytes"),
+        "payload_bytes": given.get("payload_bytes") or (frozen.get("payload") or {}).get("size"),
+        "boot_ids": {name: boot_ids.get(name) for name in _BOOT_IDS},
+        "bundle": frozen.get("bundle"),
+        "layout": (frozen.get("layout") or {}).get("name"),
+        "plan_digest": frozen.get("digest"),
+    }
+
+
+def _phase(phase: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: phase.get(name) for name in ("name", "started", "seconds")}
+
+
+def state_of(documents: Mapping[str, Any]) -> str:
+    """Return one word for a host's folder: an outcome, or else the verdict of its preflight."""
+    result = documents.get("result") or {}
+    if result.get("outcome") == "returned" and not result.get("fault"):
+        return "rehearsed"
+    preflight = documents.get("preflight") or {}
+    verdict = preflight.get("verdict")
+    judged = {"proceed": "planned", "refuse": "refused"}.get(str(verdict), "unknown")
+    return str(result.get("outcome") or judged)
