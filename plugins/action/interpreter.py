@@ -41,9 +41,10 @@ _TEST = (
 _VERSION = "import sys; print(sys.version.split()[0])"
 
 
-def probe_text(preferred: str | None, with_bundled: bool) -> str:
+def probe_text(preferred: str | None) -> str:
     """Return sh text that prints the first usable Python: path and version."""
-    names = ([preferred] if preferred else []) + list(NAMES) + ([WRAPPER] if with_bundled else [])
+    # The bundled one, where a run has unpacked it before, comes last.
+    names = [*([preferred] if preferred else []), *NAMES, WRAPPER]
     listed = " ".join(shlex.quote(name) for name in names)
     return (
         f'for p in {listed}; do q=$(command -v "$p" 2>/dev/null) || continue; '
@@ -79,15 +80,15 @@ class ActionModule(ActionBase):
 
     def _provide(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         prefer = arguments["prefer"] if str(arguments["prefer"] or "").startswith("/") else None
-        found = self._find(prefer, with_bundled=False)
+        found = self._find(prefer)
         if found:
-            return {"changed": False, "bundled": False, **found}
+            return {"changed": False, "bundled": found["interpreter"] == WRAPPER, **found}
         if not arguments["archive"]:
             raise self._missing("none was given")
         if self._task.check_mode:
             raise self._missing("check mode writes nothing, and the bundled one would have to be unpacked")
         changed = self._unpack(Sending(arguments["archive"], ARCHIVE, arguments["sha256"], arguments["size"]))
-        found = self._find(WRAPPER, with_bundled=True)
+        found = self._find(WRAPPER)
         if not found:
             raise self._missing("it was unpacked and does not run; is /var/lib mounted noexec?")
         return {"changed": changed, "bundled": found["interpreter"] == WRAPPER, **found}
@@ -95,9 +96,9 @@ class ActionModule(ActionBase):
     def _missing(self, detail: str) -> Fault:
         return Fault(kinds.NO_PYTHON, floor=".".join(map(str, FLOOR)), detail=detail)
 
-    def _find(self, prefer: str | None, with_bundled: bool) -> dict[str, str] | None:
+    def _find(self, prefer: str | None) -> dict[str, str] | None:
         # As root: the bundled one lies in a folder that only root may enter, and modules run as root.
-        done = self._shell(probe_text(prefer, with_bundled))
+        done = self._shell(probe_text(prefer))
         for line in done["stdout"].splitlines():
             words = line.split()
             if words[:1] == ["DUALROOT-PYTHON"] and len(words) == 3:

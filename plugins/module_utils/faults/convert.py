@@ -34,9 +34,9 @@ REBOOT_IGNORED = FaultKind(
     phase="convert",
     what="The host still runs the old system {seconds} s after the reboot was ordered",
     why="A service does not stop, or something holds back the reboot (systemd inhibitor, molly-guard).",
-    how="Look at `systemctl list-jobs` on the host. The one-shot entry stays armed: either reboot the "
-    "host by hand and run "
-    "the playbook again, which attaches to stage two, or run the disarm playbook.",
+    how="Look at `systemctl list-jobs` on the host and mend what holds it back. The one-shot entry was "
+    "taken back, so a late "
+    "reboot ends in the old system; run again afterwards.",
 )
 FELL_BACK = FaultKind(
     id="convert.fell_back",

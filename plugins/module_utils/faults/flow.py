@@ -28,14 +28,6 @@ OTHER_BUNDLE = FaultKind(
     why="migrate turns an old system into a dual system once; it never replaces a converted one.",
     how="Take the host out of this run (--limit), or give the bundle and layout that it was converted with.",
 )
-CONSENT = FaultKind(
-    id="migrate.wrong_consent",
-    phase="preflight",
-    what="dualroot_consent is {given}, but this run would convert {count} host(s): {hosts}",
-    why="The number must equal the hosts that the operator expects to convert; nothing was changed.",
-    how="Read the plan above; if it is what you want, run again with dualroot_consent={count}, otherwise "
-    "use --limit.",
-)
 LOST_FROM_BATCH = FaultKind(
     id="migrate.lost_from_batch",
     phase="convert",
@@ -45,18 +37,36 @@ LOST_FROM_BATCH = FaultKind(
     "same fault.",
     how="Read the reports of the named hosts, mend the cause, and run again: converted hosts are left alone.",
 )
-STRATEGY = FaultKind(
-    id="migrate.strategy",
+PLAN_NOT_HERE = FaultKind(
+    id="migrate.plan_not_here",
     phase="preflight",
-    what="The strategy is {strategy}",
-    why="Only the linear strategy keeps hosts of a batch together, so that a fault stops the next batch.",
-    how="Remove ANSIBLE_STRATEGY or `strategy` from the configuration and run again.",
+    what="The host is in the middle of run {run_id}, and {folder} has no plan of that run",
+    why="The run was started from another machine or with another dualroot_report_dir, and only its plan "
+    "says what to expect.",
+    how="Run the playbook where run {run_id} was started, or copy its report folder here.",
+)
+OTHER_MODE = FaultKind(
+    id="migrate.other_mode",
+    phase="preflight",
+    what="The host is in stage two of run {run_id}, whose mode is {found}; this playbook wants {wanted}",
+    why="A rehearsal never becomes a conversion on the way, nor the other way round.",
+    how="Run the playbook that was started (rehearse for a rehearsal, migrate for a conversion) to lead "
+    "it to its end.",
+)
+TASK_FAILED = FaultKind(
+    id="migrate.task_failed",
+    phase="convert",
+    what="The task {task} failed",
+    why="{reason}",
+    how="Run again with -vvv to see the whole result of the task; the report says which system the host "
+    "runs.",
 )
 KINDS = (
     NO_PYTHON,
     TRANSFER_FAILED,
     OTHER_BUNDLE,
-    CONSENT,
     LOST_FROM_BATCH,
-    STRATEGY,
+    PLAN_NOT_HERE,
+    OTHER_MODE,
+    TASK_FAILED,
 )
