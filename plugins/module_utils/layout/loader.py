@@ -130,6 +130,8 @@ def _partition(value: Any, path: str, problems: Problems) -> Partition:
     name = node.text("name", identity)
     if len(name.encode("utf-16-le")) > 72:
         problems.add(f"{path}.name", "is longer than the 36 characters that GPT holds")
+    if ":" in name:
+        problems.add(f"{path}.name", "a colon is the separator of sgdisk, which cuts the name there")
     return Partition(
         id=identity,
         type_guid=_type(node),
