@@ -20,6 +20,8 @@ from ..module_utils.report.table import show_table
 
 display = Display()
 #: A fault may quote a task's result; of an unreachable host only its message is known.
+#: The plan is a file of its own.
+_JUDGED = ("verdict", "findings", "picture", "predicted")
 _RECORD = ("id", "phase", "what", "why", "how")
 
 
@@ -47,7 +49,7 @@ class ActionModule(ActionBase):
         )
         # Plain JSON types only: what Ansible hands over may be templated lazily and carry its own tags.
         given = json.loads(json.dumps(arguments))
-        directory = Path(self._loader.path_dwim(given["directory"]))
+        directory = Path(given["directory"]).absolute()
         host = given["host"] or str((task_vars or {}).get("inventory_hostname", ""))
         folder = files.host_folder(directory, given["run_id"], host)
         changed: list[str] = []
@@ -82,8 +84,9 @@ def _keep_console(folder: Path, console: str | None) -> list[str]:
 def _documents(host: str, given: Mapping[str, Any]) -> dict[str, Any]:
     fault = {name: str(given["fault"].get(name) or "") for name in _RECORD} if given["fault"] else None
     result = complete(host, plan=given["plan"], result=given["result"], fault=fault)
+    judged = given["preflight"]
     return {
-        "preflight": given["preflight"],
+        "preflight": {name: judged.get(name) for name in _JUDGED} if judged else None,
         "plan": given["plan"],
         "capture-redacted": given["capture"],
         "journal": given["journal"],

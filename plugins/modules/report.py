@@ -22,7 +22,7 @@ author:
   - dualroot.migrate authors (@dualroot)
 options:
   directory:
-    description: Folder for the reports of all runs. A relative path is taken from the playbook's folder.
+    description: Folder for the reports of all runs. A relative path is taken from the current folder.
     type: path
     required: true
   run_id:
