@@ -165,9 +165,7 @@ class Disk:
         install.write_titles(self.dispatch, {"b": "Debian 12"})
         # The seconds of the menu and of the pause are the only thing that the tests change.
         config = self.dispatch / "grub/grub.cfg"
-        config.write_text(
-            config.read_text().replace("set timeout=2", "set timeout=0").replace("sleep 20", "sleep 1")
-        )
+        config.write_text(config.read_text().replace("set timeout=2", "set timeout=0").replace("sleep 20", "sleep 1"))
         self.make_root("a")
         self.make_dispatch()
 
@@ -209,9 +207,7 @@ class Disk:
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-serial", "stdio"]
         argv += ["-monitor", "none", "-no-reboot", "-net", "none", "-device", "virtio-blk-pci,drive=disk"]
         argv += ["-drive", drive + (",readonly=on" if read_only else "")]
-        done = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=BOOT_SECONDS, check=True
-        )
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=BOOT_SECONDS, check=True)
         text = _SEQUENCE.sub("", done.stdout.decode("latin-1")).replace("\r", "")
         if "DUALROOT_SHOW_BOOTS" in os.environ:
             print(text)

@@ -120,8 +120,7 @@ NO_LOADER = FaultKind(
     phase="stage",
     what="No GRUB 2 was found on this host: {problem}",
     why="The convert kernel is started by a one-shot entry of the boot loader that the host has.",
-    how="Only hosts that start with GRUB 2 can be migrated by reboot; for others try"
-    " dualroot_boot_method: kexec.",
+    how="Only hosts that start with GRUB 2 can be migrated by reboot; for others try dualroot_boot_method: kexec.",
 )
 ONE_SHOT_UNSUPPORTED = FaultKind(
     id="boot.one_shot_unsupported",

@@ -1,0 +1,190 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Bring files of a bundle to where the host needs them, by digest, from a folder or an http(s) address."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from ..archive.durable import sync_directory
+from ..faults import boot as kinds
+from ..faults.fault import Fault
+from ..runner import CommandFailed, Runner
+
+_CHUNK = 1 << 20
+#: A file system that is filled to its last block stops the host's own work.
+SPARE_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class Artefact:
+    """A file of the bundle: its name there, where it is to be, and what it must be."""
+
+    file: str
+    target: Path
+    sha256: str
+    size: int
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while True:
+            chunk = file.read(_CHUNK)
+            if not chunk:
+                return digest.hexdigest()
+            digest.update(chunk)
+
+
+def check_space(directory: Path, needed: int) -> None:
+    """Raise ``Fault`` ``boot.no_space`` unless ``needed`` bytes fit and some are left."""
+    existing = directory
+    while not existing.is_dir():
+        existing = existing.parent
+    space = os.statvfs(existing)
+    free = space.f_bavail * space.f_frsize
+    if needed and needed + SPARE_BYTES > free:
+        raise Fault(kinds.NO_SPACE, directory=directory, needed=needed + SPARE_BYTES - free, free=free)
+
+
+def fetch(runner: Runner, artefact: Artefact, source: str) -> None:
+    """Bring one file to its target, under another name until its digest is right.
+
+    ``source`` is a folder or an http(s) address. Raises ``Fault`` ``boot.source_missing`` or
+    ``boot.source_damaged``.
+    """
+    partial = artefact.target.with_name(artefact.target.name + ".part")
+    if is_address(source):
+        _download(runner, artefact, source, partial)
+    else:
+        _copy(artefact, Path(source), partial)
+    _check_digest(partial, artefact, source)
+    _publish(partial, artefact.target)
+
+
+def link_or_copy(source: Path, artefact: Artefact) -> None:
+    """Give a staged file a second place: by a link in the same file system, else by a checked copy."""
+    target = artefact.target
+    temporary = target.with_name(target.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    try:
+        os.link(source, temporary)
+    except OSError:
+        # Another file system, or one without links.
+        shutil.copyfile(source, temporary)
+        temporary.chmod(0o600)
+        _check_digest(temporary, artefact, str(source.parent))
+    _publish(temporary, target)
+
+
+def is_address(source: str) -> bool:
+    return source.startswith(("http://", "https://"))
+
+
+def shown(source: str) -> str:
+    """Return a source without the user and password that its address may hold."""
+    if not is_address(source):
+        return source
+    parts = urlsplit(source)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+def shred(path: Path) -> bool:
+    """Overwrite and remove a secret; return whether there was one."""
+    if not path.is_file():
+        return False
+    with path.open("r+b") as file:
+        left = path.stat().st_size
+        while left > 0:
+            left -= file.write(bytes(min(left, _CHUNK)))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    return True
+
+
+def _check_digest(path: Path, artefact: Artefact, source: str) -> None:
+    found = file_digest(path)
+    if found == artefact.sha256:
+        return
+    path.unlink()
+    raise Fault(kinds.SOURCE_DAMAGED, file=artefact.file, source=shown(source), found=found, wanted=artefact.sha256)
+
+
+def _publish(temporary: Path, target: Path) -> None:
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    # rename(2) does nothing where both names are links to one file, and leaves the first one behind.
+    temporary.replace(target)
+    with contextlib.suppress(FileNotFoundError):
+        temporary.unlink()
+    sync_directory(target.parent)
+
+
+def _copy(artefact: Artefact, folder: Path, partial: Path) -> None:
+    candidates = (folder / artefact.file, folder / Path(artefact.file).name)
+    for path in candidates:
+        if path.is_file() and path != artefact.target:
+            shutil.copyfile(path, partial)
+            partial.chmod(0o600)
+            return
+    problem = "there is no such file"
+    if artefact.target in candidates and artefact.target.is_file():
+        # It is where it should be, and it is not what it should be.
+        found = file_digest(artefact.target)
+        raise Fault(kinds.SOURCE_DAMAGED, file=artefact.file, source=folder, found=found, wanted=artefact.sha256)
+    raise Fault(kinds.SOURCE_MISSING, file=artefact.file, source=folder, problem=problem)
+
+
+def _download(runner: Runner, artefact: Artefact, source: str, partial: Path) -> None:
+    """Load a file, going on where an earlier attempt ended."""
+    parts = urlsplit(source)
+    path = f"{parts.path.rstrip('/')}/{quote(artefact.file)}"
+    address = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    if partial.is_file() and partial.stat().st_size >= artefact.size:
+        # Complete or too long: what follows checks the digest, and a wrong one is loaded anew.
+        if file_digest(partial) == artefact.sha256:
+            return
+        partial.unlink()
+    handle = os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600)
+    os.close(handle)
+    # The address goes in by stdin: it may hold a password, and argv can be seen by everybody (curl(1), -K).
+    options = ["--fail", "--location", "--silent", "--show-error", "--retry", "3", "--continue-at", "-"]
+    config = f'url = "{address}"\n'.encode()
+    try:
+        runner.run(["curl", *options, "--output", str(partial), "--config", "-"], stdin=config)
+    except CommandFailed as failure:
+        raise Fault(
+            kinds.SOURCE_MISSING,
+            file=artefact.file,
+            source=shown(source),
+            problem=failure.result.error_text.strip() or f"curl ended with {failure.result.returncode}",
+        ) from failure
+    except Fault as fault:
+        if fault.id != "command.missing":
+            raise
+        _download_by_python(artefact, address, source, partial)
+
+
+def _download_by_python(artefact: Artefact, address: str, source: str, partial: Path) -> None:
+    """For hosts without curl. ``urllib.request`` is loaded late: a minimal Python may lack it."""
+    from urllib.request import Request, urlopen
+
+    start = partial.stat().st_size
+    request = Request(address, headers={"Range": f"bytes={start}-"} if start else {})
+    try:
+        with urlopen(request, timeout=60) as answer, partial.open("r+b") as file:
+            # 206: the server goes on; anything else: it starts from the beginning.
+            file.seek(start if answer.status == 206 else 0)
+            file.truncate()
+            shutil.copyfileobj(answer, file, _CHUNK)
+    except (OSError, ValueError) as error:
+        raise Fault(kinds.SOURCE_MISSING, file=artefact.file, source=shown(source), problem=error) from error
