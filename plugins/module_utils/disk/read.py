@@ -37,6 +37,14 @@ class Table:
     def entries(self) -> tuple[GptEntry, ...]:
         return self.gpt.entries if self.gpt else ()
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of all partitions, of a GPT or an MBR, without extended containers."""
+        if self.gpt:
+            return tuple(entry.number for entry in self.gpt.entries)
+        entries = self.mbr.entries if self.mbr and self.kind == "dos" else ()
+        return tuple(entry.number for entry in entries if entry.type not in mbr.EXTENDED)
+
 
 def read_disk(node: str, root: Path = sysfs.ROOT) -> Table:
     """Return the table of a block device or, in tests and for images, of a plain file.

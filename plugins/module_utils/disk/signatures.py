@@ -1,0 +1,101 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Tears down what the old system left on a disk: holders first, then signatures, in order.
+
+Nothing on other disks is touched; what also lives on another disk is a fault.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..faults import disk as kinds
+from ..faults.fault import Fault
+from ..runner import Runner
+from ..volumes import lvm
+from . import sysfs
+from .read import read_disk
+from .usage import Use, uses
+
+
+def tear_down(runner: Runner, node: str, *, root: Path = sysfs.ROOT) -> list[str]:
+    """Deactivate all that stands on the disk and wipe the signatures of its partitions.
+
+    The partition table itself is left to the one transaction that replaces it. Returns what was
+    done, a line each; a second call finds nothing and does nothing. Raises ``disk.in_use``,
+    ``disk.spans_disks``.
+    """
+    name = sysfs.require_disk(node, root)
+    _require_unused(node, root)
+    done = [*_deactivate_groups(runner, node, name, root), *_remove_holders(runner, node, name, root)]
+    for device in _devices(node, name, root):
+        if runner.run(["wipefs", "--noheadings", device]).stdout.strip():
+            runner.run(["wipefs", "--all", "--force", device])
+            done.append(f"wiped the signatures of {device}")
+    if done:
+        runner.run(["udevadm", "settle", "--timeout=30"], accept=(0, 1))
+    return done
+
+
+def _require_unused(node: str, root: Path) -> None:
+    """Mounts and swap are in the way; holders are what this module is there to remove."""
+    held = [use for use in uses(node, root) if not _is_holder(use)]
+    if held:
+        raise Fault(kinds.IN_USE, node=node, uses=", ".join(map(str, held)))
+
+
+def _is_holder(use: Use) -> bool:
+    return use.by.startswith("held by ")
+
+
+def _deactivate_groups(runner: Runner, node: str, name: str, root: Path) -> list[str]:
+    volumes = [(one, _parents(one.node, root)) for one in lvm.physical_volumes(runner) if one.group]
+    touched = {one.group for one, parents in volumes if name in parents}
+    for group in sorted(touched):
+        others = [one.node for one, parents in volumes if one.group == group and parents != {name}]
+        if others:
+            raise Fault(
+                kinds.SPANS_DISKS, what_kind="Volume group", name=group, node=node, others=", ".join(others)
+            )
+    for group in sorted(touched):
+        runner.run(["lvm", "vgchange", "--activate", "n", group])
+    return [f"deactivated volume group {group}" for group in sorted(touched)]
+
+
+def _remove_holders(runner: Runner, node: str, name: str, root: Path) -> list[str]:
+    """Remove what LVM did not: encrypted devices, arrays, leftovers; highest first."""
+    done = []
+    for one in reversed(sysfs.tree(name, root)):
+        if one == name or (root / "sys/class/block" / one / "partition").exists():
+            continue
+        others = sorted(sysfs.parent_disks(one, root) - {name})
+        if others:
+            raise Fault(
+                kinds.SPANS_DISKS,
+                what_kind="Device",
+                name=sysfs.mapper(one, root)[0] or one,
+                node=node,
+                others=", ".join(map(sysfs.node_of, others)),
+            )
+        done.append(_remove_holder(runner, one, root))
+    return done
+
+
+def _remove_holder(runner: Runner, name: str, root: Path) -> str:
+    mapped, _uuid = sysfs.mapper(name, root)
+    if mapped:
+        runner.run(["dmsetup", "remove", "--retry", mapped])
+        return f"removed mapped device {mapped}"
+    # "clear" stops an array without mdadm; kernel documentation, admin-guide/md.
+    (root / f"sys/class/block/{name}/md/array_state").write_text("clear\n")
+    return f"stopped array {name}"
+
+
+def _devices(node: str, name: str, root: Path) -> list[str]:
+    """Return the partitions, or the disk itself where it has no table."""
+    found = [sysfs.node_of(part.name) for part in sysfs.partitions(name, root)]
+    return found if found or read_disk(node, root).kind != "none" else [sysfs.node_of(name)]
+
+
+def _parents(node: str, root: Path) -> set[str]:
+    return sysfs.parent_disks(sysfs.kernel_name(node, root), root)

@@ -1,0 +1,49 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Makes the volume groups, volumes and file systems of a layout; running it again is harmless."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ..disk import sysfs
+from ..layout.model import ResolvedLayout
+from ..runner import Runner
+from .steps import Step, plan, target
+
+#: Told the text of each step before it is done.
+OnStep = Callable[[str], None]
+
+_SETTLE = ("udevadm", "settle", "--timeout=30")
+
+
+def ensure(
+    runner: Runner,
+    resolved: ResolvedLayout,
+    node: str,
+    upto: str,
+    *,
+    replace: bool = False,
+    on_step: OnStep | None = None,
+    root: Path = sysfs.ROOT,
+) -> list[Step]:
+    """Make what of the layout is due ``upto`` a moment on the disk at ``node``; returns what was done.
+
+    Only creates and grows. With ``replace``, foreign content of the planned devices is overwritten
+    (stage two, before ``restore``). Raises ``Fault`` ``volumes.*`` before anything is changed.
+    """
+    wanted = target(resolved, node, upto)
+    return run_steps(runner, plan(runner, wanted, replace=replace, root=root), on_step=on_step)
+
+
+def run_steps(runner: Runner, steps: Sequence[Step], *, on_step: OnStep | None = None) -> list[Step]:
+    """Run planned steps in order; a failing command raises ``CommandFailed``."""
+    for step in steps:
+        if on_step is not None:
+            on_step(step.text)
+        for argv in step.commands:
+            runner.run(list(argv))
+        # The next step may need a node that udev makes, /dev/GROUP/VOLUME for example.
+        runner.run(list(_SETTLE), accept=(0, 1))
+    return list(steps)
