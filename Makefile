@@ -1,0 +1,84 @@
+# dualroot.migrate: the commands of a developer. `make help` lists them.
+WORK := $(CURDIR)/.work
+VENV := $(WORK)/venv
+OLD_VENV := $(WORK)/venv-2.18
+COLLECTIONS := $(WORK)/collections
+INSTALLED := $(COLLECTIONS)/ansible_collections/dualroot/migrate
+SOURCES = $(shell git ls-files --cached --others --exclude-standard)
+
+# The collection under test is the one built from this tree: never a stale copy in a home folder.
+export ANSIBLE_COLLECTIONS_PATH := $(COLLECTIONS)
+export ANSIBLE_HOME := $(WORK)/ansible
+export PATH := $(VENV)/bin:$(PATH)
+export PYTHONDONTWRITEBYTECODE := 1
+# Molecule looks for scenarios in extensions/ first and warns about a top-level molecule/ otherwise.
+export MOLECULE_GLOB := molecule/*/molecule.yml
+
+PYTEST = cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS):$(INSTALLED) $(VENV)/bin/python -m pytest -p no:cacheprovider
+
+.PHONY: help demo test check soak bench clean lint types unit unit-2.18 sanity galaxy vm molecule docs
+
+help: ## list these commands
+	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
+
+demo: $(INSTALLED) ## build a bundle and a single-root VM, and migrate it before your eyes
+	$(VENV)/bin/python -m tests.lab.demo
+
+test: check unit-2.18 sanity galaxy vm ## every test; under an hour on two cores
+	@echo "make test: all passed"
+
+check: lint types unit ## the quick loop: lint, types, unit tests, real tools on plain files
+
+soak: $(INSTALLED) ## the long matrices
+	DUALROOT_SOAK=1 $(PYTEST) tests/vm tests/boot
+
+bench: $(INSTALLED) ## downtime, RAM and throughput of a migration, as ratios
+	$(VENV)/bin/python -m tests.benchmark
+
+lint: $(INSTALLED)
+	$(VENV)/bin/ruff check plugins tests molecule
+	$(VENV)/bin/ruff format --check plugins tests molecule
+	$(VENV)/bin/yamllint -s .
+	$(VENV)/bin/ansible-lint --offline -q
+	shellcheck $$(git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!/bin/(ba)?sh' --)
+
+types: $(INSTALLED)
+	cd $(INSTALLED) && MYPYPATH=$(COLLECTIONS) $(VENV)/bin/mypy --config-file pyproject.toml --cache-dir $(WORK)/mypy \
+	  -p ansible_collections.dualroot.migrate.plugins.module_utils
+
+unit: $(INSTALLED)
+	$(PYTEST) tests/unit tests/tools
+
+# The oldest ansible-core that is promised runs the same unit tests.
+unit-2.18: $(INSTALLED)
+	@tests/bin/bootstrap $(OLD_VENV) tests/requirements-2.18.txt
+	cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS):$(INSTALLED) $(OLD_VENV)/bin/python -m pytest -p no:cacheprovider tests/unit
+
+sanity: $(INSTALLED)
+	$(VENV)/bin/python tests/bin/sanity $(INSTALLED) $(WORK)
+
+galaxy: $(INSTALLED)
+	$(VENV)/bin/python tests/bin/galaxy $(WORK)
+
+vm: $(INSTALLED)
+	$(PYTEST) tests/boot tests/vm
+
+molecule: $(INSTALLED) ## both whole-migration scenarios of Molecule
+	molecule test --all
+
+docs: $(INSTALLED) ## write the generated pages of docs/ again
+	cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS) $(VENV)/bin/python tests/bin/docs $(CURDIR)/docs
+
+$(VENV)/.requirements: tests/requirements.txt tests/packages.txt tests/bin/bootstrap
+	tests/bin/bootstrap $(VENV) tests/requirements.txt
+	@touch $@
+
+# A fresh install each time a source changes: a file that was removed must not survive in it.
+$(INSTALLED): $(VENV)/.requirements $(SOURCES)
+	@rm -rf $(COLLECTIONS) $(WORK)/dist && mkdir -p $(WORK)/dist
+	@$(VENV)/bin/ansible-galaxy collection build --force --output-path $(WORK)/dist . >/dev/null
+	@$(VENV)/bin/ansible-galaxy collection install --offline --no-deps --force -p $(COLLECTIONS) $(WORK)/dist/*.tar.gz >/dev/null
+	@touch $@
+
+clean: ## remove what these commands made in this tree (built images stay in the cache folder)
+	rm -rf $(WORK) .ansible dualroot-report tests/output
