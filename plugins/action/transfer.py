@@ -51,9 +51,7 @@ class ActionModule(ActionBase):
             missing = survey(self._shell, sendings)
             for index, present in missing.items():
                 if present is not None:
-                    send(
-                        self._shell, sendings[index], present, lambda text: display.display(f"{host}: {text}")
-                    )
+                    send(self._shell, sendings[index], present, lambda text: display.display(f"{host}: {text}"))
         except Fault as fault:
             return failed(fault, changed=True)
         sent = [sendings[index].target for index, present in missing.items() if present is not None]

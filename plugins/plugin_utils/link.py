@@ -95,9 +95,7 @@ class Link:
         if self._wrapper is None:
             self.reset()
         try:
-            status, out, err = self._connection.exec_command(
-                f"/bin/sh -c {shlex.quote(command)}", sudoable=False
-            )
+            status, out, err = self._connection.exec_command(f"/bin/sh -c {shlex.quote(command)}", sudoable=False)
         except (AnsibleConnectionFailure, AnsibleError) as error:
             raise LinkDown(read_failure(to_text(error))) from error
         if status < 0:

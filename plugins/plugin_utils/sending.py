@@ -108,11 +108,11 @@ def _settle(shell: Shell, sending: Sending) -> None:
     done = shell(
         f"if {_check(sending.sha256, sending.part)}; "
         f"then chmod {sending.mode} {part} && mv -f {part} {target} && echo DUALROOT-WHOLE; "
-        f"else rm -f {part}; fi",
+        f"else rm -f {part}; echo DUALROOT-DIFFERS; fi",
         None,
     )
     if "DUALROOT-WHOLE" not in done["stdout"]:
-        detail = (
-            done["stderr"].strip()[-300:] or "its SHA-256 differs from the manifest's; the part was removed"
-        )
+        differs = "DUALROOT-DIFFERS" in done["stdout"]
+        said = done["stderr"].strip()[-300:] or f"status {done['rc']}"
+        detail = "its SHA-256 is not the manifest's; the part was removed" if differs else said
         raise Fault(kinds.TRANSFER_FAILED, file=sending.target, detail=detail)

@@ -33,12 +33,7 @@ def _sections(kinds: list[FaultKind]) -> Iterator[str]:
             continue
         yield f"## {phase}\n"
         for kind in of_phase:
-            yield (
-                f"### {kind.id}\n\n"
-                f"**What:** {kind.what}.\n\n"
-                f"**Why:** {kind.why}\n\n"
-                f"**How to go on:** {kind.how}\n"
-            )
+            yield (f"### {kind.id}\n\n**What:** {kind.what}.\n\n**Why:** {kind.why}\n\n**How to go on:** {kind.how}\n")
 
 
 def page() -> str:

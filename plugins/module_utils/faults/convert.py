@@ -24,10 +24,8 @@ REBOOT_REFUSED = FaultKind(
     id="convert.reboot_refused",
     phase="convert",
     what="The reboot could not be started: {detail}",
-    why="The command that reboots the host needs root and was refused; the host still runs the old "
-    "system, untouched.",
-    how="Check become for this host (`ansible -b -m ansible.builtin.raw -a id` must say uid=0), then run "
-    "again.",
+    why="The command that reboots the host needs root and was refused; the host still runs the old system, untouched.",
+    how="Check become for this host (`ansible -b -m ansible.builtin.raw -a id` must say uid=0), then run again.",
 )
 REBOOT_IGNORED = FaultKind(
     id="convert.reboot_ignored",
@@ -54,8 +52,7 @@ RETURNED_SILENTLY = FaultKind(
     phase="convert",
     what="Stage two went back to the old system and left no reason; it was last seen in phase {phase}",
     why="It ended before its last words could be fetched: a kernel panic, a reset, or a lost network.",
-    how="Read /var/lib/dualroot/runs on the host and the console log, then rehearse again before the "
-    "next attempt.",
+    how="Read /var/lib/dualroot/runs on the host and the console log, then rehearse again before the next attempt.",
 )
 HOST_KEY_CHANGED = FaultKind(
     id="convert.host_key_changed",
@@ -96,8 +93,7 @@ HOLDING = FaultKind(
     id="convert.holding",
     phase="convert",
     what="Stage two stopped at {step} after the point of no return and holds the host there",
-    why="A step failed three times; the old system may be gone, so stage two keeps its SSH up and waits "
-    "for a person.",
+    why="A step failed three times; the old system may be gone, so stage two keeps its SSH up and waits for a person.",
     how="Log in to the host with the usual address, user and key, read /run/dualroot/log, mend the "
     "cause, then "
     "`touch /run/dualroot/retry`; run the playbook again to attach to it.",
@@ -115,15 +111,13 @@ WRONG_SLOT = FaultKind(
     phase="convert",
     what="The host runs slot {found} instead of slot {wanted}",
     why="The dispatcher gave up on the planned slot after its tries and took another good one.",
-    how="Read the journal of the last boots of slot {wanted} (`journalctl -D` on its mounted root), then "
-    "run again.",
+    how="Read the journal of the last boots of slot {wanted} (`journalctl -D` on its mounted root), then run again.",
 )
 TIMED_OUT = FaultKind(
     id="convert.timed_out",
     phase="convert",
     what="The conversion did not end within {elapsed}; last seen: {last_seen}; now: {now}",
-    why="The host hangs, its network is gone, or the work takes longer than dualroot_stage_two_timeout "
-    "allows.",
+    why="The host hangs, its network is gone, or the work takes longer than dualroot_stage_two_timeout allows.",
     how="Look at the host's console. If stage two still works there, run the playbook again: it attaches "
     "and goes on waiting. "
     "If the host is dark, reset it: before the point of no return it boots its old system.",

@@ -50,16 +50,14 @@ OTHER_MODE = FaultKind(
     phase="preflight",
     what="The host is in stage two of run {run_id}, whose mode is {found}; this playbook wants {wanted}",
     why="A rehearsal never becomes a conversion on the way, nor the other way round.",
-    how="Run the playbook that was started (rehearse for a rehearsal, migrate for a conversion) to lead "
-    "it to its end.",
+    how="Run the playbook that was started (rehearse for a rehearsal, migrate for a conversion) to lead it to its end.",
 )
 TASK_FAILED = FaultKind(
     id="migrate.task_failed",
     phase="convert",
     what="The task {task} failed",
     why="{reason}",
-    how="Run again with -vvv to see the whole result of the task; the report says which system the host "
-    "runs.",
+    how="Run again with -vvv to see the whole result of the task; the report says which system the host runs.",
 )
 KINDS = (
     NO_PYTHON,

@@ -120,14 +120,8 @@ class Wait:
     def step(self, now: float, observation: Observation) -> Decision:
         """Take one observation made at ``now`` and say what to do."""
         self.state = state = classify(observation, self.expected.old_boot_id)
-        if (
-            isinstance(observation, Answer)
-            and observation.key_warning
-            and not self.expected.key_warning_before
-        ):
-            return self._failed(
-                kinds.HOST_KEY_CHANGED, detail="ssh warned of it while host key checking is off"
-            )
+        if isinstance(observation, Answer) and observation.key_warning and not self.expected.key_warning_before:
+            return self._failed(kinds.HOST_KEY_CHANGED, detail="ssh warned of it while host key checking is off")
         decision = self._decide(now, state)
         over_time = now - self.started >= self.limits.total
         if over_time and isinstance(decision, (KeepWaiting, GiveGo)):
@@ -155,9 +149,7 @@ class Wait:
         if state.refused:
             self._refused_since = now if self._refused_since is None else self._refused_since
             if now - self._refused_since >= self.limits.refused:
-                return self._failed(
-                    kinds.LOGIN_REFUSED, seconds=int(now - self._refused_since), detail=state.reason
-                )
+                return self._failed(kinds.LOGIN_REFUSED, seconds=int(now - self._refused_since), detail=state.reason)
         return KeepWaiting(self.limits.short_pause)
 
     def _old_system(self, now: float) -> Decision:
@@ -170,9 +162,7 @@ class Wait:
 
     def _stage_two(self, now: float, state: StageTwo) -> Decision:
         if state.run_id and state.run_id != self.expected.run_id:
-            return self._failed(
-                kinds.FOREIGN_RUN, system="stage two", found=state.run_id, wanted=self.expected.run_id
-            )
+            return self._failed(kinds.FOREIGN_RUN, system="stage two", found=state.run_id, wanted=self.expected.run_id)
         self.boot_ids["stage_two"] = state.boot_id
         self.last_stage_two = state
         self.peak_ram_bytes = max(self.peak_ram_bytes, state.ram_peak_bytes, state.ram_used_bytes)
@@ -225,9 +215,7 @@ class Wait:
         last = self.last_stage_two
         seen = f"stage two in phase {last.phase} ({last.activity})" if last else "the old system"
         current = self.state.reason if isinstance(self.state, Dark) else "it answers"
-        return self._failed(
-            kinds.TIMED_OUT, elapsed=format_elapsed(now - self.started), last_seen=seen, now=current
-        )
+        return self._failed(kinds.TIMED_OUT, elapsed=format_elapsed(now - self.started), last_seen=seen, now=current)
 
     def _failed(self, kind: Any, outcome: str = "failed", **particulars: Any) -> Failed:
         return Failed(outcome, _record(kind, **particulars))

@@ -98,7 +98,7 @@ def _sections(text: str) -> dict[str, str] | None:
 def _dualroot_arguments(cmdline: str) -> dict[str, str]:
     found = {}
     for word in cmdline.split():
-        name, _, value = word.partition("=")
+        name, _separator, value = word.partition("=")
         if name.startswith("dualroot."):
             found[name[len("dualroot.") :]] = value
     return found
@@ -111,7 +111,7 @@ def read_answer(stdout: str, stderr: str = "") -> Observation:
         return Silence("the login worked but the answer was cut short or not from a shell")
     values = {}
     for line in sections[_BEGIN].split("\n"):
-        name, _, value = line.partition(" ")
+        name, _separator, value = line.partition(" ")
         values[name] = value.strip()
     uptime = values.get("uptime", "").split(" ")[0]
     slots = dict(line.split("=", 1) for line in sections.get(_SLOTS, "").split("\n") if "=" in line)

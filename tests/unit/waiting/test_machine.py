@@ -91,9 +91,7 @@ def test_a_whole_conversion():
 
 def test_the_go_is_given_again_when_it_got_lost():
     wait = make()
-    decisions = play(
-        wait, (0, stage_two("awaiting")), (19, stage_two("awaiting")), (20, stage_two("awaiting"))
-    )
+    decisions = play(wait, (0, stage_two("awaiting")), (19, stage_two("awaiting")), (20, stage_two("awaiting")))
     assert [type(decision) for decision in decisions] == [GiveGo, KeepWaiting, GiveGo]
 
 
@@ -109,9 +107,7 @@ def test_a_missed_seal_does_not_matter():
 
 def test_a_rehearsal_returns_and_that_is_well():
     wait = make(mode="rehearse")
-    decisions = play(
-        wait, (1, stage_two("awaiting")), (5, stage_two("returning")), (9, DARK), (30, FELL_BACK)
-    )
+    decisions = play(wait, (1, stage_two("awaiting")), (5, stage_two("returning")), (9, DARK), (30, FELL_BACK))
     assert decisions[0] == GiveGo("d")
     assert decisions[1] == Acknowledge()
     assert decisions[-1] == Finished("returned")

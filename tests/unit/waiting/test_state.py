@@ -55,9 +55,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("observation", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
-)
+@pytest.mark.parametrize(("observation", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_every_system(observation, expected):
     assert classify(observation, old_boot_id="b1") == expected
 
