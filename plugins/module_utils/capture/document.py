@@ -1,0 +1,74 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The capture document: everything that is carried over, as one JSON document.
+
+It holds password hashes and private keys. It is written to files of mode 0600 on the host and into
+the host's own cpio, and leaves the host only as ``redact.redact`` makes it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..faults import capture as kinds
+from ..faults.fault import Fault
+from ..runner import Runner
+from . import accounts, extra_paths, identity, network, secure_shell
+from .finding import finding
+
+VERSION = 1
+
+
+def read(root: Path, runner: Runner, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Read the configuration of the system under ``root`` (``/`` on a live host).
+
+    ``options``: ``extra_paths`` (list of paths), ``extra_paths_limit`` (bytes), ``login_user`` (an
+    account that is carried over whatever it is). What was noticed is under ``findings``, in the
+    shape of preflight's. Faults only for extra paths that cannot be read or carried.
+    """
+    chosen = dict(options or {})
+    found = network.read(root, runner)
+    ssh = secure_shell.read(root, runner)
+    entries, path_findings = extra_paths.read(
+        root,
+        chosen.get("extra_paths") or (),
+        int(chosen.get("extra_paths_limit") or extra_paths.DEFAULT_LIMIT),
+    )
+    findings = [*found.findings, *path_findings]
+    if ssh["has_match_blocks"]:
+        findings.append(finding(kinds.SSHD_MATCH))
+    return {
+        "version": VERSION,
+        **identity.read(root),
+        "network": {**found.network.to_document(), "runtime": found.runtime},
+        "accounts": accounts.read(
+            root, tuple(ssh["authorized_keys_files"]), str(chosen.get("login_user") or "")
+        ),
+        "ssh": ssh,
+        "extra_paths": entries,
+        "findings": findings,
+    }
+
+
+def dump(document: Mapping[str, Any]) -> str:
+    """Return the text of the document; the same document always gives the same text."""
+    return json.dumps(document, indent=1, sort_keys=True) + "\n"
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a document that ``dump`` made; ``Fault`` ``capture.document_invalid`` for anything else."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        # Not the error's own text for bad JSON: it may quote the secret that it stumbled on.
+        problem = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=problem) from None
+    if not isinstance(document, dict) or document.get("version") != VERSION:
+        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=f"its version is not {VERSION}")
+    missing = [key for key in ("network", "accounts", "ssh", "hostname") if key not in document]
+    if missing:
+        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=f"it lacks {', '.join(missing)}")
+    return document
