@@ -12,11 +12,15 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 
 from ..module_utils.faults.fault import Fault
 from ..module_utils.plan import text
+from ..module_utils.plan.finding import Finding, summary
 from ..module_utils.plan.judge import judge
 from ..plugin_utils.results import failed
+
+display = Display()
 
 
 class ActionModule(ActionBase):
@@ -56,9 +60,27 @@ class ActionModule(ActionBase):
                 modaliases=_read_modaliases(given["modaliases"]),
                 bad_addresses=given["bad_addresses"],
             )
+            refused = summary([Finding(**finding) for finding in result["findings"]])
         except Fault as fault:
             return failed(fault)
-        return {"changed": False, **result, "lines": _lines(result)}
+        lines = _lines(result)
+        for line in lines:
+            display.display(f"{options['host']}: {line}")
+        return {
+            "changed": False,
+            **result,
+            "refused": refused.record() if refused else None,
+            "strategy": _strategy(self._task),
+            "lines": lines,
+        }
+
+
+def _strategy(task: Any) -> str:
+    """Return the strategy of the play; no variable tells it, and others than linear stop no rollout."""
+    block = task
+    while block is not None and not hasattr(block, "_play"):
+        block = getattr(block, "_parent", None)
+    return str(getattr(getattr(block, "_play", None), "strategy", None) or "linear")
 
 
 def _read_modaliases(path: str | None) -> list[str]:

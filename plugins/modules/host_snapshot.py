@@ -136,9 +136,7 @@ def main():
         saved = evidence.save(runner, _which, module.params["disk"], folder)
         made = None
         if wants_archive:
-            made = root_archive.make(
-                runner, _which, archive_folder, module.params["exclude"], *_room(archive_folder)
-            )
+            made = root_archive.make(runner, _which, archive_folder, module.params["exclude"], *_room(archive_folder))
         return {"changed": (saved, made) != before, "evidence": saved, "root": made}
 
     run_module(module, work)

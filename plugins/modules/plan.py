@@ -124,6 +124,15 @@ predicted:
     downtime_seconds: 118
     phases: {enter: 30, restore: 10}
     calibrated: []
+refused:
+  description: The record of the fault V(preflight.refused), which sums up what refuses; V(null) otherwise.
+  returned: always
+  type: dict
+strategy:
+  description: The strategy of the play.
+  returned: always
+  type: str
+  sample: linear
 lines:
   description: Picture, prediction and findings as lines for a person.
   returned: always

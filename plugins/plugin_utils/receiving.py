@@ -48,10 +48,7 @@ class Receiving:
 def is_there(receiving: Receiving) -> bool:
     """Tell whether the file was received before."""
     try:
-        return (
-            receiving.target.stat().st_size == receiving.size
-            and hash_file(receiving.target) == receiving.sha256
-        )
+        return receiving.target.stat().st_size == receiving.size and hash_file(receiving.target) == receiving.sha256
     except OSError:
         return False
 
@@ -80,9 +77,7 @@ def receive(shell: Shell, receiving: Receiving) -> None:
 
 
 def _piece(shell: Shell, source: str, block: int) -> bytes:
-    done = shell(
-        f"dd if={shlex.quote(source)} bs=1048576 skip={block} count={BLOCKS} 2>/dev/null | base64 -w 0"
-    )
+    done = shell(f"dd if={shlex.quote(source)} bs=1048576 skip={block} count={BLOCKS} 2>/dev/null | base64 -w 0")
     try:
         return base64.b64decode("".join(str(done["stdout"]).split()), validate=True)
     except (binascii.Error, ValueError) as error:

@@ -37,8 +37,7 @@ UEFI = _kind(
     "uefi_unsupported",
     "The host was booted by UEFI firmware",
     "This version writes a BIOS boot path only; a UEFI firmware would find nothing to boot.",
-    "Leave the host as it is until UEFI is supported, or switch a virtual machine to BIOS (legacy) boot"
-    " first.",
+    "Leave the host as it is until UEFI is supported, or switch a virtual machine to BIOS (legacy) boot first.",
 )
 SECURE_BOOT = _kind(
     "secure_boot",
@@ -68,8 +67,7 @@ DISK_AMBIGUOUS = _kind(
 DISK_NOT_SYSTEM = _kind(
     "disk_not_system",
     "dualroot_disk names {wanted}, and the root file system is on {system}",
-    "The migration converts the disk that the old system boots from; another disk would be erased for"
-    " nothing.",
+    "The migration converts the disk that the old system boots from; another disk would be erased for nothing.",
     "Remove dualroot_disk or set it to the disk under /, which is {system}.",
 )
 DISK_READ_ONLY = _kind(
@@ -81,8 +79,7 @@ DISK_READ_ONLY = _kind(
 DISK_NO_IDENTITY = _kind(
     "disk_not_identifiable",
     "The system disk {disk} cannot be told from {twin} after a reboot",
-    "Both have the same serial, WWN, size, table id and root file system id, and device names may"
-    " change places.",
+    "Both have the same serial, WWN, size, table id and root file system id, and device names may change places.",
     "Detach {twin} for the migration, or give its partition table a new id (sgdisk -G, or sfdisk --disk-id).",
 )
 ROOT_UUID_TWICE = _kind(
@@ -135,17 +132,14 @@ SLOT_TOO_SMALL = _kind(
 MEMORY = _kind(
     "memory_too_small",
     "Stage two will need {needed} of memory at its peak, and the host has {found}; {missing} are missing",
-    "It holds its own system ({environment}) and the payload ({payload}) in memory while it rewrites"
-    " the disk.",
-    "Give the host {missing} more memory, at least for the migration, or build a bundle with a smaller"
-    " payload.",
+    "It holds its own system ({environment}) and the payload ({payload}) in memory while it rewrites the disk.",
+    "Give the host {missing} more memory, at least for the migration, or build a bundle with a smaller payload.",
 )
 STAGING_SPACE = _kind(
     "staging_space",
     "{directory} needs {needed} and its file system has {free} free; {missing} are missing",
     "Payload, kernel, initramfs and the evidence of the run are staged there before the reboot.",
-    "Delete what is no longer needed on the old system (package caches, old kernels, old logs), then"
-    " run again.",
+    "Delete what is no longer needed on the old system (package caches, old kernels, old logs), then run again.",
 )
 BOOT_SPACE = _kind(
     "boot_space",
@@ -168,8 +162,7 @@ BOOT_LOADER = _kind(
 NEXT_ENTRY = _kind(
     "one_shot_unsupported",
     "{config} does not act on next_entry",
-    "Without it GRUB never boots the one-shot entry, or a saved default would have to be changed, which"
-    " is not done.",
+    "Without it GRUB never boots the one-shot entry, or a saved default would have to be changed, which is not done.",
     "Regenerate the configuration with the host's own tool (update-grub, or grub2-mkconfig -o"
     " {config}); on old"
     " releases set GRUB_DEFAULT=saved in /etc/default/grub first.",
@@ -184,8 +177,7 @@ ENVIRONMENT = _kind(
     "environment_not_writable",
     "GRUB cannot write its environment block {environment}: {doubt}",
     "A one-shot entry that GRUB cannot clear would boot stage two again and again.",
-    "Put {environment} on ext4 or XFS on a plain partition and create it with grub-editenv create, then"
-    " run again.",
+    "Put {environment} on ext4 or XFS on a plain partition and create it with grub-editenv create, then run again.",
 )
 REBOOT_TOOL = _kind(
     "reboot_tool_missing",
@@ -221,8 +213,7 @@ LIFEBOAT = _kind(
     "lifeboat_unsupported",
     "dualroot_lifeboat is required, and this version cannot build one",
     "Without a lifeboat a power cut after the point of no return leaves the host without a system.",
-    "Set dualroot_lifeboat: none to accept that risk (with a snapshot), or wait for a version with a"
-    " lifeboat.",
+    "Set dualroot_lifeboat: none to accept that risk (with a snapshot), or wait for a version with a lifeboat.",
 )
 KEEP_OLD = _kind(
     "keep_old_unsupported",
@@ -339,4 +330,12 @@ WARNINGS: tuple[FaultKind, ...] = (
 )  # fmt: skip
 NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER)
 
-KINDS: tuple[FaultKind, ...] = REFUSALS + WARNINGS + NOTES
+#: How a host ends that has refusing findings; it sums them up and is no finding itself.
+REFUSED = _kind(
+    "refused",
+    "{count} finding(s) stand in the way: {ids}",
+    "{reasons}",
+    "{remedies} Nothing was changed on the host.",
+)
+
+KINDS: tuple[FaultKind, ...] = (*REFUSALS, *WARNINGS, *NOTES, REFUSED)

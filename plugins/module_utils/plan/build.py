@@ -51,8 +51,7 @@ def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
                 "manifest_sha256": options.manifest_sha256,
             },
             "payload": {
-                name: manifest["payload"][name]
-                for name in ("file", "compression", "sha256", "size", "unpacked_bytes")
+                name: manifest["payload"][name] for name in ("file", "compression", "sha256", "size", "unpacked_bytes")
             },
             "environment": {
                 part: {name: environment[part][name] for name in ("file", "sha256", "size")}

@@ -71,3 +71,17 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
 def verdict(findings: Iterable[Finding]) -> str:
     """Return ``refuse`` where any finding refuses, otherwise ``proceed``."""
     return "refuse" if any(finding.severity == "refuse" for finding in findings) else "proceed"
+
+
+def summary(findings: Iterable[Finding]) -> Fault | None:
+    """Return the fault that ends a host with refusing findings, or ``None`` where none refuses."""
+    refusing = [finding for finding in findings if finding.severity == "refuse"]
+    if not refusing:
+        return None
+    return Fault(
+        kinds.REFUSED,
+        count=len(refusing),
+        ids=", ".join(dict.fromkeys(finding.id for finding in refusing)),
+        reasons=" ".join(f"{finding.id}: {finding.what}." for finding in refusing),
+        remedies=" ".join(f"{finding.id}: {finding.how}" for finding in refusing),
+    )

@@ -38,7 +38,6 @@ class Options:
     boot_method: str = "reboot"
     snapshot: str = "none"
     snapshot_command: tuple[str, ...] = ()
-    snapshot_url: str = ""
     disk: str = ""
     discard: tuple[str, ...] = ()
     login_user: str = "root"

@@ -64,9 +64,7 @@ def after(layout: Mapping[str, Any], disk_name: str) -> dict[str, Any]:
     return _picture(disk_name, str(layout["table"]), int(layout["disk_bytes"]), areas)
 
 
-def _volume(
-    volume: Mapping[str, Any], systems: Mapping[str, Any], slots: Mapping[str, str]
-) -> dict[str, Any]:
+def _volume(volume: Mapping[str, Any], systems: Mapping[str, Any], slots: Mapping[str, str]) -> dict[str, Any]:
     return {
         "kind": "system" if volume["id"] in slots else "other",
         "label": volume["name"],

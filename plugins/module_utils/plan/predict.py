@@ -60,9 +60,7 @@ class Prediction:
         }
 
 
-def predict(
-    facts: Mapping[str, Any], manifest: Mapping[str, Any], rehearsal: Mapping[str, Any] | None
-) -> Prediction:
+def predict(facts: Mapping[str, Any], manifest: Mapping[str, Any], rehearsal: Mapping[str, Any] | None) -> Prediction:
     """Predict memory and downtime from the sizes of the bundle and what is known of the host."""
     rates = scaled(Rates(), EMULATION_SLOWDOWN) if facts.get("virtualization") == "qemu" else Rates()
     if rehearsal:

@@ -50,9 +50,7 @@ def _summary(hosts: Mapping[str, Mapping[str, Any]]) -> str:
     for documents in hosts.values():
         state = state_of(documents)
         counts[state] = counts.get(state, 0) + 1
-    return f"{len(hosts)} host(s): " + ", ".join(
-        f"{count} {state}" for state, count in sorted(counts.items())
-    )
+    return f"{len(hosts)} host(s): " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
 
 
 def _table(hosts: Mapping[str, Mapping[str, Any]]) -> str:
@@ -83,9 +81,7 @@ def _parts(host: str, documents: Mapping[str, Any]) -> Iterator[str]:
             yield f"<h3>Disk {title}</h3>{svg.disk(picture[title])}"
     if preflight.get("findings"):
         yield "<h3>Findings</h3>" + "".join(_finding(finding) for finding in preflight["findings"])
-    links = (
-        f'<a href="{escape(host)}/{name}.json">{name}.json</a>' for name in HOST_FILES if name in documents
-    )
+    links = (f'<a href="{escape(host)}/{name}.json">{name}.json</a>' for name in HOST_FILES if name in documents)
     yield f"<p>Evidence: {', '.join(links)}</p>"
 
 

@@ -112,9 +112,7 @@ def _read(node: str, start: int, length: int) -> bytes:
             while len(content) < length:
                 piece = device.read(length - len(content))
                 if not piece:
-                    raise Fault(
-                        kinds.DISK_UNREADABLE, disk=node, problem=f"it ends at byte {start + len(content)}"
-                    )
+                    raise Fault(kinds.DISK_UNREADABLE, disk=node, problem=f"it ends at byte {start + len(content)}")
                 content += piece
             return content
     except OSError as error:

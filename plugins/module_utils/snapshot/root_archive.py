@@ -57,9 +57,7 @@ def command(target: Path, compressor: str, excludes: Sequence[str], root: str = 
     )
 
 
-def make(
-    runner: Runner, which: Which, folder: Path, excludes: Sequence[str], used: int, free: int
-) -> dict[str, Any]:
+def make(runner: Runner, which: Which, folder: Path, excludes: Sequence[str], used: int, free: int) -> dict[str, Any]:
     """Archive the running root into ``folder``; ``used`` and ``free`` are bytes.
 
     Returns ``{path, sha256, size, compression}``; a second call with the archive in place makes no new

@@ -29,9 +29,7 @@ def facts() -> dict[str, Any]:
         "firmware": "bios",
         "secure_boot": False,
         "lockdown": "none",
-        "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID="
-        + ROOT_UUID
-        + " ro console=tty0 console=ttyS0,115200",
+        "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=" + ROOT_UUID + " ro console=tty0 console=ttyS0,115200",
         "memory_bytes": 2 * GIB,
         "memory_available_bytes": 1800 * MIB,
         "swap_devices": [],

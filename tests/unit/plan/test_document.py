@@ -97,8 +97,6 @@ def test_options_are_checked_all_at_once() -> None:
 
 
 def test_texts_of_surveys_become_their_types() -> None:
-    plan = build(
-        docs.facts(), docs.manifest(), docs.layout(), docs.options(attended="no", go_timeout="30", disk="")
-    )
+    plan = build(docs.facts(), docs.manifest(), docs.layout(), docs.options(attended="no", go_timeout="30", disk=""))
     assert plan["attended"] is False
     assert plan["go_timeout"] == 30

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults import preflight as kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.plan.finding import Finding, summary
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan.judge import judge
 
 from . import documents as docs
@@ -126,9 +127,7 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ),
     (
         "preflight.staging_elsewhere",
-        lambda scene: scene.facts["mounts"].append(
-            {"target": "/var", "device": "/dev/vdb1", "fstype": "xfs"}
-        ),
+        lambda scene: scene.facts["mounts"].append({"target": "/var", "device": "/dev/vdb1", "fstype": "xfs"}),
     ),
     ("preflight.boot_loader_unsupported", _loader(kind="grub-legacy")),
     ("preflight.one_shot_unsupported", _loader(handles_next_entry=False)),
@@ -191,9 +190,7 @@ def test_a_host_that_may_be_converted() -> None:
     assert result["plan"]["disk"]["serial"] == "LAB0001"
 
 
-@pytest.mark.parametrize(
-    ("finding_id", "spoil"), REFUSALS, ids=[f"{n}-{one[0]}" for n, one in enumerate(REFUSALS)]
-)
+@pytest.mark.parametrize(("finding_id", "spoil"), REFUSALS, ids=[f"{n}-{one[0]}" for n, one in enumerate(REFUSALS)])
 def test_each_refusal_names_its_id_and_a_remedy(finding_id: str, spoil: Callable[[Scene], Any]) -> None:
     scene = Scene()
     spoil(scene)
@@ -291,4 +288,22 @@ def test_a_driverless_device_and_an_unknown_list_are_no_findings() -> None:
     scene.facts["modaliases"].append({"device": "x", "kind": "disk", "modalias": "pci:v1", "driver": ""})
     assert scene.judge()["verdict"] == "proceed"
     scene.modaliases = []
+    assert scene.judge()["verdict"] == "proceed"
+
+
+def test_all_refusals_are_summed_up_in_one_fault() -> None:
+    scene = Scene()
+    assert summary([Finding(**one) for one in scene.judge()["findings"]]) is None
+    scene.facts.update(secure_boot=True, is_root=False)
+    fault = summary([Finding(**one) for one in scene.judge()["findings"]])
+    assert fault is not None
+    record = fault.record()
+    assert record["id"] == "preflight.refused"
+    assert record["what"] == "2 finding(s) stand in the way: preflight.not_root, preflight.secure_boot"
+    assert "preflight.secure_boot: Switch Secure Boot off" in record["how"]
+
+
+def test_grubby_stands_in_for_custom_cfg() -> None:
+    scene = Scene()
+    scene.facts["bootloader"].update(reads_custom_cfg=False, grubby="/usr/sbin/grubby")
     assert scene.judge()["verdict"] == "proceed"

@@ -148,10 +148,7 @@ class _Well(HTMLParser):
         self.tags.add(tag)
         if tag not in ("meta", "br", "rect"):
             self.open.append(tag)
-        assert (
-            not [name for name, value in attrs if name.startswith("on") or "http" in str(value)]
-            or tag == "svg"
-        )
+        assert not [name for name, value in attrs if name.startswith("on") or "http" in str(value)] or tag == "svg"
 
     def handle_endtag(self, tag: str) -> None:
         if tag != "rect":

@@ -25,7 +25,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield find(kinds.REBOOT_TOOL)
     if not loader.get("handles_next_entry"):
         yield find(kinds.NEXT_ENTRY, config=config)
-    if not loader.get("reads_custom_cfg"):
+    if not loader.get("reads_custom_cfg") and not loader.get("grubby"):
         yield find(kinds.CUSTOM_CFG, config=config)
     if not loader.get("environment_writable_by_grub"):
         doubt = loader.get("environment_doubt") or "GRUB does not write to this file system"

@@ -45,7 +45,7 @@ def _memory(context: Context) -> Iterator[Finding]:
 def staging_needs(context: Context) -> tuple[int, int]:
     """Return the bytes needed under the state directory and under /boot."""
     staged = int(context.manifest["payload"]["size"]) + EVIDENCE_BYTES
-    if context.options.snapshot == "archive" and not context.options.snapshot_url:
+    if context.options.snapshot == "archive":
         used = int(context.root.get("size_bytes") or 0) - int(context.root.get("free_bytes") or 0)
         staged += int(max(used, 0) * ARCHIVE_SHARE)
     return staged, staged_boot_bytes(context.manifest) + EVIDENCE_BYTES
