@@ -11,13 +11,15 @@ module: tar_restore
 short_description: Restore a root file system from a tar archive
 version_added: 0.1.0
 description:
-  - Unpacks an archive of a root file system into a directory, normally a freshly made and mounted file system.
-  - Keeps numeric owners, modes, extended attributes (file capabilities, SELinux labels), ACLs, sparse files,
-    hard links and device nodes.
-  - The digest is taken from the very bytes that are unpacked. An archive that is damaged, cut off or larger than
-    promised, or that holds members with absolute paths, C(..), or links out of the target, is refused.
-  - An interrupted restore never looks complete. The file C(.dualroot-restore) in the target says C(incomplete) from
-    before the first write until everything is on the disk; the next run then starts from an empty target.
+  - Unpacks an archive of a root file system into a directory, normally a new and mounted file system.
+  - Keeps numeric owners, modes, extended attributes (file capabilities, SELinux labels), ACLs,
+    sparse files, hard links and device nodes.
+  - The digest is taken from the very bytes that are unpacked. An archive that is damaged, cut off or
+    larger than promised, or that holds members with absolute paths, C(..), or links out of the target,
+    is refused.
+  - An interrupted restore never looks complete. The file C(.dualroot-restore) in the target says
+    C(incomplete) from before the first write until everything is on the disk; the next run then starts
+    from an empty target.
 options:
   src:
     description:
@@ -38,7 +40,7 @@ options:
     default: ''
   unpacked_bytes:
     description:
-      - Size of the unpacked tar in bytes, as its manifest says. More than a tenth and 64 MiB above it is refused.
+      - Size of the unpacked tar in bytes, as its manifest says. A tenth and 64 MiB more are accepted.
       - V(0) sets no limit.
     type: int
     default: 0
@@ -46,7 +48,7 @@ options:
     description:
       - What to do when O(dest) holds other files.
       - V(refuse) fails, V(erase) deletes them first, V(overlay) writes over them and keeps the others.
-      - The C(lost+found) of a file system, and the remains of a restore that was interrupted, are no other files.
+      - The C(lost+found) of a file system, and the remains of an interrupted restore, are no other files.
     type: str
     choices: [refuse, erase, overlay]
     default: refuse

@@ -1,0 +1,84 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Phase attach: be reachable, find the planned disk, and read the old root without changing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ..faults import stage_two as kinds
+from ..faults.fault import Fault
+from . import mounting, sshd, staging
+from .work import Work
+
+
+def run(work: Work) -> None:
+    # The server first: the moment the network works, the controller can read what happens.
+    _reachable(work, "login", lambda: _login(work))
+    _reachable(work, "network", lambda: _network(work))
+    work.step("settle", work.machine.settle, always=True)
+    work.step("disk", lambda: find_disk(work), always=True)
+    if work.past_return:
+        return
+    work.step("staging", lambda: mount_staging(work), always=True)
+    work.step("first_time", lambda: _first_time(work), always=True)
+
+
+def _reachable(work: Work, name: str, action: Callable[[], None]) -> None:
+    """Make a step that only an attended run needs: without it, no go could come."""
+    if work.past_return or not work.plan["attended"]:
+        try:
+            action()
+        except Exception as error:
+            work.skip(name, f"it failed ({type(error).__name__}) and nobody waits for it")
+        return
+    work.step(name, action, always=True)
+
+
+def _login(work: Work) -> None:
+    work.parts.prepare_login(work.capture, work.plan["login_user"])
+    sshd.start(work.machine)
+
+
+def _network(work: Work) -> None:
+    try:
+        work.parts.bring_up_network(work.machine.runner, work.capture["network"])
+    except Fault as fault:
+        raise Fault(kinds.NO_NETWORK, problem=fault.what) from fault
+
+
+def find_disk(work: Work) -> None:
+    """Find the planned disk; once its table is new, by the node that was found before."""
+    note = work.machine.places.disk
+    if work.past_return and note.is_file():
+        work.node = note.read_text().strip()
+    else:
+        work.node = work.parts.find_disk(work.machine.runner, work.plan["disk"], work.resolved.disk_guid)
+
+
+def mount_staging(work: Work) -> None:
+    """Mount the file system of the staged files, so that not a bit of it changes."""
+    where = work.plan["staging"]
+    device = staging.device(work.machine, where["uuid"])
+    options = mounting.untouched_options(where["fstype"])
+    mounting.mount(work.machine, device, work.machine.places.old, where["fstype"], options)
+
+
+def _first_time(work: Work) -> None:
+    """Refuse a run that ended before: a one-shot entry that was not forgotten would go on for ever."""
+    earlier = result_file(work)
+    if not earlier.is_file():
+        return
+    try:
+        outcome = str(json.loads(earlier.read_bytes())["outcome"])
+    except (ValueError, KeyError, TypeError):
+        outcome = "unknown"
+    raise Fault(kinds.ALREADY_RAN, run_id=work.plan["run_id"], outcome=outcome)
+
+
+def result_file(work: Work) -> Path:
+    """Return where the old system keeps the result of this run."""
+    folder = work.machine.places.inside(work.machine.places.old, work.plan["staging"]["run_directory"])
+    return folder / "result.json"

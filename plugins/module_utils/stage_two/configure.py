@@ -1,0 +1,70 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Phase configure: the new system becomes this host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..archive.durable import write_file
+from . import fstab
+from .work import Work
+
+#: Where the new system keeps the evidence of runs, as the old one did.
+RUNS = "var/lib/dualroot/runs"
+
+
+def run(work: Work) -> None:
+    new = work.machine.places.new
+    work.step("capture", lambda: _apply(work))
+    work.step("fstab", lambda: fstab.write(new, work.resolved, work.plan["slot"]))
+    work.step("crypttab", lambda: _clear_crypttab(new))
+    work.step("facts", lambda: _facts(work))
+    work.step("evidence", lambda: _evidence(work))
+
+
+def _apply(work: Work) -> None:
+    runner, new = work.machine.runner, work.machine.places.new
+    work.parts.configure(runner, new, work.capture, work.plan["renderer"])
+
+
+def _clear_crypttab(new: Path) -> None:
+    """The layout has no encrypted volumes; a line for one would make the new system wait for it."""
+    path = new / "etc/crypttab"
+    if path.is_file() and not path.is_symlink():
+        write_file(path, b"", 0o600)
+
+
+def _facts(work: Work) -> None:
+    """Tell Ansible, and anyone who asks, which slot this is and where it came from."""
+    plan = work.plan
+    fact = {
+        "slot": plan["slot"],
+        "run_id": plan["run_id"],
+        "layout": work.resolved.name,
+        "bundle_name": plan["bundle"]["name"],
+        "bundle_version": plan["bundle"]["version"],
+    }
+    folder = work.machine.places.new / "etc/ansible/facts.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / "dualroot.fact", _json(fact))
+
+
+def _evidence(work: Work) -> None:
+    folder = run_folder(work)
+    write_file(folder / "plan.json", _json(work.plan), 0o600)
+    write_file(folder / "capture-redacted.json", _json(work.parts.redact(work.capture)), 0o600)
+
+
+def run_folder(work: Work) -> Path:
+    """Return the folder of this run in the new system, made for root alone."""
+    folder = work.machine.places.new / RUNS / str(work.plan["run_id"])
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path in (folder, folder.parent, folder.parent.parent):
+        path.chmod(0o700)
+    return folder
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, indent=2, sort_keys=True).encode() + b"\n"

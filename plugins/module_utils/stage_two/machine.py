@@ -1,0 +1,98 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The rim of stage two: everything that it does to the machine or asks of it, injected for tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..runner import Runner
+from .places import Places
+
+#: Waiting data is written early and steadily: it cannot fill the memory that the payload needs, and
+#: the sync at the end of a restore is short (Documentation/admin-guide/sysctl/vm.rst).
+DIRTY_BYTES = 64 << 20
+DIRTY_BACKGROUND_BYTES = 16 << 20
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+@dataclass
+class Machine:
+    """``clock`` gives seconds since 1970, ``monotonic`` seconds that only grow."""
+
+    runner: Runner
+    places: Places = field(default_factory=Places)
+    clock: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    say: Callable[[str], None] = _print
+    reboot: Callable[[], None] = lambda: None
+
+    def read(self, path: str) -> str:
+        """Return a file of the machine as text, or nothing where it is not there."""
+        try:
+            return (self.places.root / path).read_text("utf-8", "replace")
+        except OSError:
+            return ""
+
+    def arguments(self) -> dict[str, str]:
+        """Return the kernel arguments that have a value."""
+        words = (word.partition("=") for word in self.read("proc/cmdline").split())
+        return {name: value for name, equals, value in words if equals}
+
+    def boot_id(self) -> str:
+        return self.read("proc/sys/kernel/random/boot_id").strip()
+
+    def memory(self) -> tuple[int, int]:
+        """Return total and available memory in bytes (proc(5), meminfo)."""
+        found = {}
+        for line in self.read("proc/meminfo").splitlines():
+            name, _colon, value = line.partition(":")
+            if name in ("MemTotal", "MemAvailable"):
+                found[name] = int(value.split()[0]) * 1024
+        return found.get("MemTotal", 0), found.get("MemAvailable", 0)
+
+    def limit_dirty_memory(self) -> None:
+        for name, value in (("dirty_background_bytes", DIRTY_BACKGROUND_BYTES), ("dirty_bytes", DIRTY_BYTES)):
+            path = self.places.root / "proc/sys/vm" / name
+            if path.exists():
+                path.write_text(str(value))
+
+    def wait_for(self, path: Path, seconds: float, pause: float = 0.5) -> bool:
+        """Wait until a file is there; tell whether it came within the time."""
+        end = self.monotonic() + seconds
+        while not path.exists():
+            if self.monotonic() >= end:
+                return False
+            self.sleep(pause)
+        return True
+
+    def settle(self) -> None:
+        """Wait until udev has handled what the kernel reported."""
+        self.runner.run(("udevadm", "settle", "--timeout=30"), accept=(0, 1))
+
+
+def restart(runner: Runner, root: Path = Path("/")) -> None:
+    """Restart the machine at once; everything must be unmounted. Returns only where nothing helps.
+
+    reboot(2) lets drivers shut their devices down; the kernel's sysrq trigger, which does not, is
+    left for an environment without ctypes.
+    """
+    os.sync()
+    try:
+        import ctypes
+
+        # linux/reboot.h: LINUX_REBOOT_CMD_RESTART, what glibc calls RB_AUTOBOOT.
+        ctypes.CDLL(None, use_errno=True).reboot(0x01234567)
+    except (ImportError, OSError, AttributeError):
+        runner.run(("busybox", "reboot", "-f"), accept=range(256))
+    (root / "proc/sysrq-trigger").write_text("b")

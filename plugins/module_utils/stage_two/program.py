@@ -1,0 +1,120 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Stage two from its first to its last phase; which phase does what is in the file of its name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .. import phases
+from ..faults import stage_two as kinds
+from ..faults.fault import Fault
+from ..journal import Journal
+from . import attach, await_go, boot, configure, load, partition, restore, returning, seal, volumes
+from .await_go import Rehearsed
+from .machine import Machine
+from .parts import Parts
+from .status import Status
+from .work import Stopped, Work, fault_record
+
+#: The phases of ``phases.STAGE_TWO_PHASES``; ``await`` is a word of Python, hence the other file name.
+RUN: dict[str, Callable[[Work], None]] = {
+    "attach": attach.run,
+    "load": load.run,
+    "await": await_go.run,
+    "partition": partition.run,
+    "volumes": volumes.run,
+    "restore": restore.run,
+    "configure": configure.run,
+    "boot": boot.run,
+    "seal": seal.run,
+}
+
+
+def main(machine: Machine, parts: Parts) -> int:
+    """Do what the kernel line asks for: ``dualroot.mode`` is ``convert`` or ``recovery``."""
+    mode = machine.arguments().get("dualroot.mode", "")
+    machine.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if mode == "recovery":
+        from . import recovery
+
+        recovery.run(machine, parts, _optional(machine, "plan.json"), _optional(machine, "capture.json"))
+        return 0
+    if mode != "convert":
+        machine.say(f"dualroot: dualroot.mode={mode or '(nothing)'} is neither convert nor recovery")
+        return 2
+    return _convert(machine, parts)
+
+
+def _convert(machine: Machine, parts: Parts) -> int:
+    status = Status(machine, machine.arguments().get("dualroot.run", ""), "convert")
+    status.begin_phase("attach")
+    try:
+        work = prepare(machine, parts)
+    except Exception as error:
+        record = fault_record(error, "attach")
+        status.show(f"{record['id']}: {record['what']}", state="returning", fault=record)
+        if machine.places.past_return.exists():
+            return 1
+        # Without a plan there is no way to be reached, nor a place to leave a result.
+        returning.restart(machine, status)
+        return 1
+    work.status.start_sampling()
+    try:
+        for name in phases.STAGE_TWO_PHASES:
+            _run_phase(work, name)
+    except Stopped as stopped:
+        returning.go_back(work, stopped.record)
+        return 1
+    except Rehearsed:
+        returning.go_back(work, None)
+        return 0
+    machine.wait_for(machine.places.run / "seen", seal.SEEN_SECONDS)
+    work.status.stop_sampling()
+    machine.places.reboot.touch()
+    machine.reboot()
+    return 0
+
+
+def _run_phase(work: Work, name: str) -> None:
+    work.status.begin_phase(name)
+    RUN[name](work)
+    work.status.end_phase()
+
+
+def prepare(machine: Machine, parts: Parts) -> Work:
+    """Read and check plan and capture; raises a fault where they are not what was staged."""
+    document = _read(machine, "plan.json")
+    plan = parts.load_plan(document, machine.clock())
+    booted = machine.arguments().get("dualroot.run", "")
+    if booted and booted != plan["run_id"]:
+        raise Fault(kinds.OTHER_RUN, booted=booted, planned=plan["run_id"])
+    capture = _read(machine, "capture.json")
+    resolved = parts.layout(plan["layout"])
+    status = Status(machine, plan["run_id"], plan["mode"], plan["digest"])
+    journal = Journal(machine.places.run / "journal.jsonl", machine.clock)
+    return Work(machine, parts, status, journal, plan, capture, resolved)
+
+
+def _read(machine: Machine, name: str) -> Mapping[str, Any]:
+    path = machine.places.configuration / name
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as error:
+        raise Fault(kinds.NO_CONFIGURATION, file=name, problem=error.strerror) from error
+    except ValueError as error:
+        # The text of the error may quote the document.
+        raise Fault(kinds.NO_CONFIGURATION, file=name, problem="it is not JSON") from error
+    if not isinstance(document, dict):
+        raise Fault(kinds.NO_CONFIGURATION, file=name, problem="it is not a mapping")
+    return document
+
+
+def _optional(machine: Machine, name: str) -> Mapping[str, Any]:
+    try:
+        return _read(machine, name)
+    except Fault as fault:
+        machine.say(f"dualroot: {fault.what}")
+        return {}

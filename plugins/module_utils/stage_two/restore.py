@@ -1,0 +1,48 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Phase restore: the new system's files, streamed from memory to the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from ..archive.restore import Order
+from . import mounting
+from .load import payload_file
+from .work import Work
+
+
+def run(work: Work) -> None:
+    work.step("mount", lambda: mount_new(work), always=True)
+    work.step("restore", lambda: restore(work))
+    work.step("free_memory", lambda: free_memory(work))
+
+
+def mount_new(work: Work) -> None:
+    """Mount the slot's root and the other file systems of the layout in it, all of them writable."""
+    for system in work.resolved.slot_file_systems(work.plan["slot"]):
+        if system.kind == "swap":
+            continue
+        at = work.machine.places.inside(work.machine.places.new, system.mount)
+        device = work.resolved.device(work.node, system.on)
+        mounting.mount(work.machine, device, at, system.kind, "noatime")
+
+
+def restore(work: Work) -> None:
+    payload = work.plan["payload"]
+    order = Order(
+        source=payload_file(work),
+        target=work.machine.places.new,
+        sha256=payload["sha256"],
+        unpacked_bytes=int(payload["unpacked_bytes"]),
+        # Hashed while it was copied into this memory, and nobody else writes there.
+        trusted=True,
+    )
+    work.parts.restore(work.machine.runner, order, work.status.progress)
+
+
+def free_memory(work: Work) -> None:
+    """Give the payload's memory back: it is on the disk, and no later step reads it again."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(payload_file(work))

@@ -1,0 +1,83 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Back to the old system: leave the evidence there, let the controller see it, restart.
+
+Nothing here may keep the machine from restarting: each part is tried, and passed over if it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ..faults import stage_two as kinds
+from . import mounting, result, staging
+from .machine import Machine
+from .status import Status
+from .work import Work
+
+#: Seconds that the controller gets to read the status; it writes ``seen`` when it has.
+SEEN_SECONDS = 20.0
+_GRUB_ENVIRONMENTS = ("boot/grub/grubenv", "boot/grub2/grubenv")
+
+
+def go_back(work: Work, record: Mapping[str, str] | None) -> None:
+    """Return to the old system; ``record`` is the fault, or ``None`` after a rehearsal."""
+    what = f"because of {record['id']}" if record else "the rehearsal is over"
+    fault = dict(record) if record else None
+    work.status.show(f"back to the old system, {what}", state="returning", fault=fault)
+    try:
+        _leave_evidence(work, record)
+    except Exception as error:
+        work.machine.say(f"dualroot: the result could not be left in the old system: {type(error).__name__}")
+    restart(work.machine, work.status)
+
+
+def restart(machine: Machine, status: Status) -> None:
+    """Give the controller its time, then restart."""
+    machine.wait_for(machine.places.run / "seen", SEEN_SECONDS)
+    machine.places.reboot.touch()
+    status.show("restarts")
+    status.stop_sampling()
+    try:
+        mounting.unmount(machine, machine.places.old)
+    except Exception as error:
+        machine.say(f"dualroot: the old root stays mounted: {type(error).__name__}")
+    machine.reboot()
+
+
+def _leave_evidence(work: Work, record: Mapping[str, str] | None) -> None:
+    """Write the result into the old system; its file system is the same that it mounts in a minute."""
+    machine, where = work.machine, work.plan["staging"]
+    mounting.unmount(machine, machine.places.old)
+    device = staging.device(machine, where["uuid"])
+    mounting.mount(machine, device, machine.places.old, where["fstype"], "rw")
+    try:
+        folder = machine.places.inside(machine.places.old, where["run_directory"])
+        if record and record["id"] == kinds.ALREADY_RAN.id:
+            forget_one_shot(machine.places.old)
+        elif folder.is_dir():
+            result.write(work, folder, result.document(work, "returned", record))
+    finally:
+        mounting.unmount(machine, machine.places.old)
+
+
+def forget_one_shot(old: Path) -> None:
+    """Empty ``next_entry`` in GRUB's environment, which GRUB itself could not.
+
+    In place, because GRUB reads the blocks that it knows (grub-editenv(1) keeps 1024 bytes).
+    """
+    for name in _GRUB_ENVIRONMENTS:
+        path = old / name
+        if not path.is_file():
+            continue
+        content = path.read_bytes()
+        lines = content.split(b"\n")
+        kept = b"\n".join(b"next_entry=" if line.startswith(b"next_entry=") else line for line in lines)
+        if kept != content:
+            handle = os.open(path, os.O_WRONLY | os.O_DSYNC)
+            try:
+                os.pwrite(handle, kept.ljust(len(content), b"#"), 0)
+            finally:
+                os.close(handle)

@@ -1,0 +1,41 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Phase seal: the evidence, then the slot's first try, then the one sector that hands over control."""
+
+from __future__ import annotations
+
+from ..archive import marker
+from ..archive.durable import sync_file_system
+from . import mounting, result
+from .configure import run_folder
+from .restore import mount_new
+from .work import Work
+
+#: Seconds that the controller gets to see the end.
+SEEN_SECONDS = 10.0
+
+
+def run(work: Work) -> None:
+    places = work.machine.places
+    if not work.is_done("unmount"):
+        work.step("mount", lambda: mount_new(work), always=True)
+    work.step("marker", lambda: marker.remove(places.new))
+    work.step("result", lambda: write_results(work))
+    work.step("trying", lambda: work.parts.mark_trying(work.dispatch, work.plan["slot"]))
+    work.step("unmount", lambda: unmount(work))
+    work.step("switch", lambda: work.parts.switch_boot(work.node, work.resolved))
+    work.status.show("the new system starts next", state="sealed", percent=100)
+
+
+def write_results(work: Work) -> None:
+    """Leave the result with the new system, and with the dispatcher, who outlives a broken slot."""
+    document = result.document(work, "converted")
+    result.write(work, run_folder(work), document)
+    folder = work.dispatch / "runs" / work.plan["run_id"]
+    folder.mkdir(parents=True, exist_ok=True)
+    result.write_document(folder, document)
+
+
+def unmount(work: Work) -> None:
+    sync_file_system(work.machine.places.new)
+    mounting.unmount(work.machine, work.machine.places.new)

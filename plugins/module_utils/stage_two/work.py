@@ -1,0 +1,152 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One run of stage two: its documents, and how a step is made, tried again, and given up."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..faults import stage_two as kinds
+from ..faults.fault import Fault
+from ..journal import Journal, finished
+from .machine import Machine
+from .parts import Parts
+from .places import Places
+from .status import Status
+
+if TYPE_CHECKING:
+    from ..layout.model import ResolvedLayout
+
+Value = TypeVar("Value")
+
+#: How often a step is tried after the point of no return before a person is asked, and the pause
+#: between, in seconds: a device that comes back after a bus reset needs about that long.
+TRIES = 3
+PAUSE = 5.0
+#: Kinds of errors whose text is about names and files, never about the content of a document.
+_TELLING = (OSError, KeyError, AttributeError, TypeError, ImportError)
+
+
+class Stopped(Exception):
+    """A step failed before the point of no return; ``record`` is its fault's."""
+
+    def __init__(self, record: Mapping[str, str]) -> None:
+        self.record = dict(record)
+        super().__init__(record["id"])
+
+
+class Work:
+    """What every phase gets: machine, parts, documents, and ``step``."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        parts: Parts,
+        status: Status,
+        journal: Journal,
+        plan: Mapping[str, Any],
+        capture: Mapping[str, Any],
+        resolved: ResolvedLayout,
+    ) -> None:
+        self.machine = machine
+        self.parts = parts
+        self.status = status
+        self.journal = journal
+        self.plan = plan
+        self.capture = capture
+        self.resolved = resolved
+        #: The disk's node, known from ``attach`` on.
+        self.node = ""
+        self._done = finished(journal.entries)
+
+    @property
+    def places(self) -> Places:
+        return self.machine.places
+
+    @property
+    def past_return(self) -> bool:
+        return self.machine.places.past_return.exists()
+
+    @property
+    def dispatch(self) -> Path:
+        """Where the dispatch partition is mounted below the new root."""
+        mount = self.resolved.file_system(self.resolved.dispatch).mount
+        return self.machine.places.inside(self.machine.places.new, mount)
+
+    def is_done(self, step: str) -> bool:
+        """Tell whether an earlier start of the program finished this step of the current phase."""
+        return (self.status.phase, step) in self._done
+
+    def step(self, name: str, action: Callable[[], Value], *, always: bool = False) -> Value | None:
+        """Make one step; ``always`` also where an earlier start of the program finished it.
+
+        Raises ``Stopped`` before the point of no return. After it, the step is tried again, and the
+        machine is held for a person where that does not help; it never gives up.
+        """
+        phase = self.status.phase
+        if not always and self.is_done(name):
+            self.journal.add(phase, name, "skip", detail="done before")
+            return None
+        self.status.begin_step(name)
+        attempt = 0
+        while True:
+            attempt += 1
+            started = self.machine.monotonic()
+            self.journal.add(phase, name, "start")
+            try:
+                value = action()
+            except Exception as error:
+                record = fault_record(error, phase)
+                seconds = self.machine.monotonic() - started
+                self.journal.add(phase, name, "fail", seconds, record)
+                self._tell(record, error)
+                if not self.past_return:
+                    raise Stopped(record) from error
+                if attempt % TRIES == 0:
+                    self.hold(record)
+                else:
+                    self.machine.sleep(PAUSE)
+                continue
+            self.journal.add(phase, name, "done", self.machine.monotonic() - started)
+            if attempt > 1:
+                self.status.show("works now", fault=None)
+            return value
+
+    def skip(self, name: str, why: str) -> None:
+        """Note that a step is not made, and why."""
+        self.journal.add(self.status.phase, name, "skip", detail=why)
+        self.status.show(f"{name}: left out, {why}", step=name)
+
+    def hold(self, record: Mapping[str, str]) -> None:
+        """Wait with SSH up until a person or the controller asks for another try."""
+        retry = self.machine.places.run / "retry"
+        self.status.show(f"waits for a person: {record['what']}", state="holding", fault=dict(record))
+        self.machine.say(f"dualroot: mend it, then: touch {retry}")
+        while not self.machine.wait_for(retry, 3600.0, pause=1.0):
+            pass
+        os.unlink(retry)
+        self.status.show("tries again", state="running", fault=None)
+
+    def _tell(self, record: Mapping[str, str], error: Exception) -> None:
+        self.status.show(f"{record['id']}: {record['what']}", fault=dict(record))
+        if record["id"] == kinds.INTERNAL.id:
+            for frame in traceback.extract_tb(error.__traceback__):
+                self.machine.say(f"dualroot:   {frame.filename}:{frame.lineno} {frame.name}")
+        else:
+            self.machine.say(f"dualroot:   why: {record['why']}")
+
+
+def fault_record(error: Exception, phase: str) -> dict[str, str]:
+    """Return the record of a fault, of this phase; any other exception becomes ``stage_two.internal``."""
+    if not isinstance(error, Fault):
+        frames = traceback.extract_tb(error.__traceback__)
+        place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "unknown"
+        name = type(error).__name__
+        # The text of other errors may quote what they could not read, and that may be a secret.
+        text = f"{name}: {error}" if isinstance(error, _TELLING) else name
+        error = Fault(kinds.INTERNAL, place=place, error=text)
+    return {**error.record(), "phase": phase or error.kind.phase}

@@ -1,0 +1,264 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""A stage for stage two: a scratch root, fake parts, a clock that moves only when someone sleeps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.command import FAILED
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
+from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document as plans
+from ansible_collections.dualroot.migrate.plugins.module_utils.runner import Result
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.machine import Machine
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.places import Places
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.program import main
+
+from tests.support.fake_runner import FakeRunner
+from tests.support.layouts import RUN_ID, resolved
+
+CANARY = "$y$canary-password-hash"
+UUID = "0a0a0a0a-0000-4000-8000-000000000001"
+PAYLOAD, KERNEL, INITRD = b"payload" * 1000, b"kernel", b"initrd" * 50
+MIB = 1 << 20
+
+
+def broken(word: str = "it broke") -> Fault:
+    return Fault(FAILED, command=word, returncode=1, stderr=word)
+
+
+def described(content: bytes, name: str) -> dict[str, Any]:
+    return {"file": name, "sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def plan(**changes: Any) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "version": 1,
+        "run_id": RUN_ID,
+        "host": "gw1",
+        "mode": "convert",
+        "attended": True,
+        "go_timeout": 60,
+        "created": 1000,
+        "expires": 90000,
+        "bundle": {"name": "gateway", "version": "2", "manifest_sha256": "m"},
+        "payload": {**described(PAYLOAD, "rootfs.tar.zst"), "compression": "zstd", "unpacked_bytes": 9},
+        "environment": {"kernel": described(KERNEL, "vmlinuz"), "initrd": described(INITRD, "initrd.img")},
+        "disk": {
+            "serial": "S1",
+            "wwn": "",
+            "by_id": [],
+            "size_bytes": 8 << 30,
+            "sector_bytes": 512,
+            "table": "dos",
+            "table_id": "0x1",
+            "root_uuid": UUID,
+            "name": "/dev/vda",
+        },
+        "staging": {
+            "uuid": UUID,
+            "fstype": "ext4",
+            "directory": "/var/lib/dualroot/stage",
+            "run_directory": f"/var/lib/dualroot/runs/{RUN_ID}",
+        },
+        "layout": resolved().to_document(),
+        "slot": "a",
+        "firmware": "bios",
+        "renderer": "networkd",
+        "kernel_arguments": ["console=ttyS0"],
+        "login_user": "admin",
+        "lifeboat": "none",
+        "predicted": {},
+    }
+    document.update(changes)
+    return plans.freeze(document)
+
+
+CAPTURE = {"version": 1, "network": {"interfaces": []}, "accounts": {"users": [{"hash": CANARY}]}}
+
+
+class FakeParts:
+    """Remembers its calls; ``faults[name]`` is a list of errors to raise, one a call."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.faults: dict[str, list[Exception]] = {}
+        self.users: list[str] = []
+        self.when: dict[str, Callable[[], None]] = {}
+
+    def _call(self, name: str) -> None:
+        self.calls.append(name)
+        if name in self.when:
+            self.when[name]()
+        if self.faults.get(name):
+            raise self.faults[name].pop(0)
+
+    def load_plan(self, document: Any, now: float) -> dict[str, Any]:
+        loaded = plans.load(document)
+        plans.check_expiry(loaded, now)
+        return loaded
+
+    def layout(self, document: Any) -> ResolvedLayout:
+        return ResolvedLayout.from_document(document)
+
+    def bring_up_network(self, runner: Any, network: Any) -> None:
+        self._call("network")
+
+    def prepare_login(self, capture: Any, login_user: str) -> None:
+        self._call(f"login {login_user}")
+
+    def find_disk(self, runner: Any, identity: Mapping[str, Any], new_disk_guid: str) -> str:
+        self._call("find_disk")
+        return "/dev/vda"
+
+    def disk_users(self, node: str) -> list[str]:
+        self._call(f"disk_users {node}")
+        return self.users
+
+    def describe_change(self, node: str, layout: Any) -> str:
+        self._call("describe_change")
+        return "replace table"
+
+    def tear_down(self, runner: Any, node: str) -> None:
+        self._call(f"tear_down {node}")
+
+    def apply_table(self, runner: Any, node: str, layout: Any) -> None:
+        self._call(f"apply_table {node}")
+
+    def ensure_volumes(self, runner: Any, node: str, layout: Any) -> None:
+        self._call(f"ensure_volumes {node}")
+
+    def restore(self, runner: Any, order: Any, progress: Callable[[int, int], None]) -> Mapping[str, Any]:
+        assert order.source.read_bytes() == PAYLOAD
+        progress(len(PAYLOAD), len(PAYLOAD))
+        self._call(f"restore {order.target.name} {order.sha256[:4]}")
+        (order.target / "etc").mkdir(exist_ok=True)
+        (order.target / ".dualroot-restore").write_text("{}")
+        return {}
+
+    def configure(self, runner: Any, root: Path, capture: Any, renderer: str) -> list[str]:
+        self._call(f"configure {renderer}")
+        return []
+
+    def redact(self, capture: Any) -> Mapping[str, Any]:
+        return {"version": 1}
+
+    def install_boot(self, runner: Any, layout: Any, node: str, dispatch: Path, *rest: Any) -> None:
+        environment: Path = rest[2]
+        assert (environment / "vmlinuz").read_bytes() == KERNEL
+        assert (environment / "initrd.img").read_bytes() == INITRD
+        self._call(f"install_boot {dispatch.name}")
+
+    def mark_trying(self, dispatch: Path, slot: str) -> None:
+        self._call(f"mark_trying {slot}")
+
+    def switch_boot(self, node: str, layout: Any) -> None:
+        self._call(f"switch_boot {node}")
+
+
+class Stage:
+    """Everything that a test of the program needs; ``run`` starts it as the first process would."""
+
+    def __init__(self, root: Path, document: dict[str, Any] | None = None) -> None:
+        self.root = root
+        self.places = Places(root)
+        self.plan = document or plan()
+        self.parts = FakeParts()
+        self.now = 2000.0
+        self.lines: list[str] = []
+        self.reboots = 0
+        self.at: list[tuple[float, Callable[[], None]]] = []
+        self.mounts: list[str] = []
+        self.runner = FakeRunner(handler=self._command)
+        self._fill()
+        self.machine = Machine(
+            self.runner,
+            self.places,
+            clock=lambda: self.now,
+            monotonic=lambda: self.now,
+            sleep=self.sleep,
+            say=self.lines.append,
+            reboot=self._reboot,
+        )
+
+    def _fill(self) -> None:
+        for name in ("etc/dualroot", "proc/sys/kernel/random", "proc/sys/vm", "run/dualroot/old", "run/sshd"):
+            (self.root / name).mkdir(parents=True)
+        self.write("proc/cmdline", f"dualroot.mode=convert dualroot.run={self.plan['run_id']} gpt panic=30\n")
+        self.write("proc/sys/kernel/random/boot_id", "boot-1\n")
+        self.write("proc/sys/vm/dirty_bytes", "0")
+        self.memory(1000 * MIB, 900 * MIB)
+        self.write("etc/dualroot/plan.json", json.dumps(self.plan))
+        self.write("etc/dualroot/capture.json", json.dumps(CAPTURE))
+        self.old("var/lib/dualroot/stage/rootfs.tar.zst", PAYLOAD)
+        self.old("boot/dualroot/vmlinuz", KERNEL)
+        self.old("boot/dualroot/initrd.img", INITRD)
+        (self.places.old / self.plan["staging"]["run_directory"].lstrip("/")).mkdir(parents=True)
+        self._show_mounts()
+
+    def write(self, name: str, content: str) -> None:
+        (self.root / name).write_text(content)
+
+    def old(self, name: str, content: bytes) -> None:
+        path = self.places.old / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def memory(self, total: int, available: int) -> None:
+        self.write("proc/meminfo", f"MemTotal: {total // 1024} kB\nMemAvailable: {available // 1024} kB\n")
+
+    def go(self, after: float = 3.0, digest: str | None = None) -> Stage:
+        text = self.plan["digest"] if digest is None else digest
+        self.at.append((self.now + after, lambda: self.write("run/dualroot/go", f"{text}\n")))
+        return self
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        due = [entry for entry in self.at if entry[0] <= self.now]
+        self.at = [entry for entry in self.at if entry[0] > self.now]
+        for _when, action in due:
+            action()
+
+    def run(self) -> int:
+        return main(self.machine, self.parts)  # type: ignore[arg-type]
+
+    def _reboot(self) -> None:
+        self.reboots += 1
+
+    def _command(self, argv: Sequence[str], stdin: bytes | None) -> Any:
+        if argv[0] == "mount":
+            self.mounts.append(argv[-1])
+        elif argv[0] == "umount":
+            self.mounts.remove(argv[1])
+        elif argv[0] == "blkid":
+            return "/dev/vda1\n"
+        elif argv[0] not in ("udevadm", "/usr/sbin/sshd"):
+            raise AssertionError(argv)
+        self._show_mounts()
+        return Result(tuple(argv), 0)
+
+    def _show_mounts(self) -> None:
+        rows = [f"1 0 0:1 / {at} rw - x x rw\n" for at in self.mounts]
+        self.write("proc/self_mountinfo", "".join(rows))
+        (self.root / "proc/self").mkdir(exist_ok=True)
+        os.replace(self.root / "proc/self_mountinfo", self.root / "proc/self/mountinfo")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return json.loads((self.places.run / "status.json").read_text())
+
+    @property
+    def journal(self) -> list[tuple[str, str, str]]:
+        lines = (self.places.run / "journal.jsonl").read_text().splitlines()
+        return [(one["phase"], one["step"], one["event"]) for one in map(json.loads, lines)]
+
+    @property
+    def result_in_old(self) -> dict[str, Any]:
+        folder = self.places.old / self.plan["staging"]["run_directory"].lstrip("/")
+        return json.loads((folder / "result.json").read_text())

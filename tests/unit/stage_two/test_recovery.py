@@ -1,0 +1,36 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+from __future__ import annotations
+
+from pathlib import Path
+
+from .stage import Stage, broken
+
+
+def test_stays_reachable_and_tries_what_fails_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.write("proc/cmdline", "dualroot.mode=recovery dualroot.reason=no_slot\n")
+    stage.parts.faults["network"] = [broken("no carrier")]
+    seen: list[dict[str, object]] = []
+    stage.at.append((stage.now + 30, lambda: seen.append(stage.status)))
+    stage.at.append((stage.now + 90, lambda: seen.append(stage.status)))
+    stage.at.append((stage.now + 100, stage.places.reboot.touch))
+
+    assert stage.run() == 0
+
+    assert stage.parts.calls == ["login admin", "network", "network"]
+    assert [(one["state"], one["mode"]) for one in seen] == [("recovery", "recovery")] * 2
+    assert seen[0]["fault"]["id"] == "command.failed"  # type: ignore[index]
+    assert seen[1]["fault"] is None
+    assert any("no slot could be booted" in line for line in stage.lines)
+    assert stage.reboots == 1
+
+
+def test_without_documents_it_still_stays(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.write("proc/cmdline", "dualroot.mode=recovery\n")
+    (stage.places.configuration / "capture.json").unlink()
+    stage.at.append((stage.now + 10, stage.places.reboot.touch))
+
+    assert stage.run() == 0
+    assert any("capture.json" in line for line in stage.lines)
