@@ -97,6 +97,7 @@ def judge(runner: Runner, disk: Marks, planned: Mapping[str, Any], *, new_disk_g
         note("sector size", planned["sector_bytes"] == disk.table.sector_bytes)
     converted = bool(new_disk_guid) and disk.table.table_id == new_disk_guid.lower()
     table_id = (planned.get("table_id") or "").lower()
+    table_id = table_id[2:] if table_id.startswith("0x") else table_id
     if converted:
         agree.append("table_id")
     elif table_id.strip("0"):

@@ -20,8 +20,8 @@ _SETTLE = ("udevadm", "settle", "--timeout=30")
 
 def ensure(
     runner: Runner,
-    resolved: ResolvedLayout,
     node: str,
+    resolved: ResolvedLayout,
     upto: str,
     *,
     replace: bool = False,
