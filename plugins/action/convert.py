@@ -24,6 +24,7 @@ from ..module_utils.waiting.machine import (
     GiveGo,
     Limits,
     Wait,
+    settle,
 )
 from ..module_utils.waiting.observation import Answer
 from ..module_utils.waiting.state import Dark, NewSystem, OldSystem, Recovery, StageTwo, classify
@@ -101,10 +102,8 @@ class ActionModule(ActionBase):
         evidence: dict[str, Any] = {}
         decision = self._lead(link, wait, evidence)
         if isinstance(decision, Failed):
-            self._fetch_left_behind(plan, evidence, decision.outcome)
-            ending = failed(decision.fault)
-        else:
-            ending = {"changed": not already}
+            decision = self._ask_old_system(plan, decision, evidence)
+        ending = failed(decision.fault) if isinstance(decision, Failed) else {"changed": not already}
         downtime = time.time() - went_down if decision.outcome != "failed" and not already else None
         return self._result(plan, wait, decision.outcome, ending, evidence, downtime)
 
@@ -178,16 +177,20 @@ class ActionModule(ActionBase):
             return
         evidence["journal"] = timeline.read_journal(out) or evidence.get("journal", [])
 
-    def _fetch_left_behind(self, plan: Mapping[str, Any], evidence: dict[str, Any], outcome: str) -> None:
-        """Read what stage two wrote into the old root before it went back, where it got that far."""
-        if outcome != "returned" or evidence.get("journal"):
-            return
+    def _ask_old_system(self, plan: Mapping[str, Any], decision: Failed, evidence: dict[str, Any]) -> Finished | Failed:
+        """Read what stage two left in the old root; it knows better than one that saw it go silently."""
+        if decision.outcome != "returned":
+            return decision
         folder = str(plan["staging"]["run_directory"])
         try:
-            done = self._low_level_execute_command(f"cat '{folder}/journal.jsonl' 2>/dev/null", sudoable=True)
+            texts = [
+                self._low_level_execute_command(f"cat '{folder}/{name}' 2>/dev/null", sudoable=True)["stdout"]
+                for name in ("journal.jsonl", "result.json")
+            ]
         except AnsibleError:
-            return
-        evidence["journal"] = timeline.read_journal(done["stdout"])
+            return decision
+        evidence["journal"] = evidence.get("journal") or timeline.read_journal(texts[0])
+        return settle(decision, timeline.read_result(texts[1]), str(plan["mode"]))
 
     def _result(
         self,

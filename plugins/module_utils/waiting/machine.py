@@ -221,5 +221,19 @@ class Wait:
         return Failed(outcome, _record(kind, **particulars))
 
 
+def settle(decision: Failed, left_behind: Mapping[str, Any] | None, mode: str) -> Finished | Failed:
+    """Return the decision in the light of the result that stage two left in the old root.
+
+    It counts where the wait itself saw no reason for the return.
+    """
+    unexplained = (kinds.FELL_BACK.id, kinds.RETURNED_SILENTLY.id)
+    if left_behind is None or decision.fault.get("id") not in unexplained:
+        return decision
+    fault = left_behind.get("fault")
+    if isinstance(fault, Mapping) and fault.get("id"):
+        return Failed("returned", fault)
+    return Finished("returned") if mode == "rehearse" else decision
+
+
 def _record(kind: Any, **particulars: Any) -> Mapping[str, Any]:
     return Fault(kind, **particulars).record()

@@ -24,6 +24,15 @@ def read_journal(text: str) -> list[dict[str, Any]]:
     return lines
 
 
+def read_result(text: str) -> dict[str, Any] | None:
+    """Read ``result.json``; None where there is none."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None
+
+
 def phases(journal: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return ``[{name, started, seconds}]`` of the stage-two phases that ran, in their order.
 

@@ -85,14 +85,15 @@ def convert(monkeypatch):
     shown = []
     monkeypatch.setattr(subject, "display", SimpleNamespace(display=shown.append, vv=shown.append))
 
-    def run(host, reboot=None, check_mode=False, transport="ssh", timeout=3600, plan=None):
+    def run(host, reboot=None, check_mode=False, transport="ssh", timeout=3600, plan=None, left_behind=()):
         monkeypatch.setattr(subject, "Link", lambda connection, bound: host)
         task = MagicMock(args={"plan": plan or PLAN, "timeout": timeout}, check_mode=check_mode, async_val=0)
         task.action = "dualroot.migrate.convert"
         connection = MagicMock(transport=transport)
         action = subject.ActionModule(task, connection, MagicMock(), MagicMock(), MagicMock(), MagicMock())
+        left_behind = [{"rc": 0, "stdout": text, "stderr": ""} for text in (*left_behind, "", "")]
         done = {"rc": 0, "stdout": "DUALROOT-REBOOTING\n", "stderr": ""}
-        action._low_level_execute_command = MagicMock(side_effect=[reboot or done, done, done])
+        action._low_level_execute_command = MagicMock(side_effect=[reboot or done, *left_behind])
         result = action.run(task_vars={"inventory_hostname": "gate"})
         return SimpleNamespace(**result, all=result, root=action._low_level_execute_command, shown=shown)
 
@@ -147,9 +148,14 @@ def test_a_fault_before_the_point_of_no_return(convert):
 
 
 def test_what_stage_two_left_in_the_old_root_is_read(convert):
-    result = convert(Host(OLD, DARK, AGAIN))
-    assert result.fault["id"] == "convert.fell_back"
+    result = convert(Host(OLD, DARK, AGAIN), left_behind=(JOURNAL, json.dumps({"fault": FAULT})))
+    assert result.fault == FAULT
+    assert [entry["phase"] for entry in result.journal] == ["attach"]
     assert "cat '/var/lib/dualroot/runs/r/journal.jsonl'" in result.root.call_args_list[1].args[0]
+
+
+def test_nothing_was_left_in_the_old_root(convert):
+    assert convert(Host(OLD, DARK, AGAIN)).fault["id"] == "convert.fell_back"
 
 
 def test_a_lost_acknowledgement_is_tried_again(convert):

@@ -14,6 +14,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.machine i
     KeepWaiting,
     Limits,
     Wait,
+    settle,
 )
 from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.observation import (
     Answer,
@@ -218,3 +219,21 @@ def test_the_time_is_bounded_while_it_answers_too():
 
 def test_a_late_success_is_a_success():
     assert make(limits=Limits(total=100)).step(101, NEW) == Finished("converted")
+
+
+SILENT = Failed("returned", {"id": "convert.fell_back"})
+
+
+@pytest.mark.parametrize(
+    ("decision", "left_behind", "mode", "expected"),
+    [
+        (SILENT, None, "convert", SILENT),
+        (SILENT, {"fault": FAULT}, "convert", Failed("returned", FAULT)),
+        (SILENT, {"fault": FAULT}, "rehearse", Failed("returned", FAULT)),
+        (SILENT, {"fault": None}, "convert", SILENT),
+        (SILENT, {"fault": None}, "rehearse", Finished("returned")),
+        (Failed("returned", FAULT), {"fault": {"id": "other"}}, "convert", Failed("returned", FAULT)),
+    ],
+)
+def test_what_was_left_in_the_old_system_explains(decision, left_behind, mode, expected):
+    assert settle(decision, left_behind, mode) == expected

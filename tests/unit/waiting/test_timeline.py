@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.timeline import phases, read_journal
+from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.timeline import phases, read_journal, read_result
 
 JOURNAL = """{"time": 100.0, "phase": "attach", "step": "network", "event": "start"}
 {"time": 102.5, "phase": "attach", "step": "network", "event": "done", "seconds": 2.5}
@@ -31,3 +31,9 @@ def test_phases_follow_each_other():
 
 def test_no_journal():
     assert phases([]) == []
+
+
+def test_the_result():
+    assert read_result('{"fault": null}') == {"fault": None}
+    assert read_result("") is None
+    assert read_result("[]") is None
