@@ -203,6 +203,25 @@ NIC_DRIVER = _kind(
     "Stage two could not be reached over this interface.",
     "Build a bundle whose convert kernel carries the driver (the full instead of the cloud kernel).",
 )
+NO_INTERFACE = _kind(
+    "no_interface",
+    "No network interface with an address or DHCP was found to carry over",
+    "Stage two and the new system could not be reached.",
+    "Look at ip addr and at the network configuration on the host: at least one ethernet interface must be configured"
+    " and present.",
+)
+LOGIN_MISSING = _kind(
+    "login_user_missing",
+    "The login user {user} is not among the accounts that are carried over",
+    "Nobody could log in to stage two or to the new system with it; accounts of a directory service are not carried.",
+    "Log in with an account that is in /etc/passwd of the host (ansible_user), with a key or a password.",
+)
+LOGIN_LOCKED = _kind(
+    "login_user_without_credentials",
+    "The login user {user} has neither a password nor an authorized key that could be carried over",
+    "Stage two and the new system would refuse the login; its key may come from somewhere else than a file.",
+    "Put a public key into .ssh/authorized_keys of {user} on the host, or set a password, then run again.",
+)
 ADDRESS = _kind(
     "address_invalid",
     "{interface} has {address}, which is no usable interface address",
@@ -322,7 +341,7 @@ REFUSALS: tuple[FaultKind, ...] = (
     ROOT_UUID_TWICE, ROOT_STACK, ROOT_FILE_SYSTEM, SEPARATE_BOOT, OTHER_MOUNT, HELD_PARTITION,
     SLOT_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,
     BOOT_LOADER, NEXT_ENTRY, CUSTOM_CFG, ENVIRONMENT, REBOOT_TOOL, FOREIGN_NEXT_ENTRY,
-    DISK_DRIVER, NIC_DRIVER, ADDRESS, LIFEBOAT, KEEP_OLD, BOOT_METHOD, SNAPSHOT_PROVIDER,
+    DISK_DRIVER, NIC_DRIVER, NO_INTERFACE, ADDRESS, LOGIN_MISSING, LOGIN_LOCKED, LIFEBOAT, KEEP_OLD, BOOT_METHOD, SNAPSHOT_PROVIDER,
 )  # fmt: skip
 WARNINGS: tuple[FaultKind, ...] = (
     LOCKDOWN, PARTITION_LOST, MOUNT_DISCARDED, WEAK_IDENTITY, MEMORY_TIGHT, BUS_DRIVER, OTHER_ADDRESS,

@@ -294,6 +294,13 @@ def capture() -> dict[str, Any]:
                 }
             ]
         },
+        "accounts": {
+            "users": [
+                {"name": "root", "uid": 0, "home": "/root", "has_password": False},
+                {"name": "admin", "uid": 1000, "home": "/home/admin", "has_password": True},
+            ],
+            "authorized_keys": [{"path": "/home/admin/.ssh/authorized_keys", "user": "admin"}],
+        },
         "console_arguments": ["console=tty0", "console=ttyS0,115200"],
     }
 

@@ -163,6 +163,12 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ),
 ]
 
+REFUSALS += [
+    ("preflight.no_interface", lambda scene: scene.capture["network"]["interfaces"].clear()),
+    ("preflight.login_user_missing", _options(login_user="ldap-admin")),
+    ("preflight.login_user_without_credentials", _options(login_user="root")),
+]
+
 WARNINGS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.lockdown", _facts(lockdown="integrity")),
     ("preflight.partition_lost", _add_partition(fstype="ntfs")),

@@ -20,6 +20,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield find(kinds.ADDRESS, interface=address["interface"], address=address["address"])
     if context.capture is not None:
         yield from _reached(context, context.capture)
+        yield from _login(context.options.login_user, context.capture)
 
 
 def reported(record: Mapping[str, str]) -> Finding:
@@ -31,8 +32,22 @@ def reported(record: Mapping[str, str]) -> Finding:
 def _reached(context: Context, capture: Mapping[str, Any]) -> Iterator[Finding]:
     interfaces = (capture.get("network") or {}).get("interfaces") or []
     usable = [one for one in interfaces if one.get("addresses") or one.get("dhcp4") or one.get("dhcp6")]
+    if not usable:
+        yield find(kinds.NO_INTERFACE)
     reached = context.options.reached_at.split("%", 1)[0]
     carried = {str(text).split("/", 1)[0] for one in interfaces for text in one.get("addresses") or []}
     dynamic = any(one.get("dhcp4") or one.get("dhcp6") or one.get("accept_ra") for one in usable)
     if reached and usable and reached not in carried and not dynamic:
         yield find(kinds.OTHER_ADDRESS, address=reached)
+
+
+def _login(login: str, capture: Mapping[str, Any]) -> Iterator[Finding]:
+    """The account of the run must be able to log in to stage two and to the new system."""
+    accounts = capture.get("accounts") or {}
+    user = next((one for one in accounts.get("users") or [] if one.get("name") == login), None)
+    if user is None:
+        yield find(kinds.LOGIN_MISSING, user=login)
+    elif not user.get("has_password") and login not in {
+        key.get("user") for key in accounts.get("authorized_keys") or []
+    }:
+        yield find(kinds.LOGIN_LOCKED, user=login)
