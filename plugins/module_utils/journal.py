@@ -56,9 +56,7 @@ class Journal:
         self._clock = clock
         self.entries = list(read(path))
 
-    def add(
-        self, phase: str, step: str, event: str, seconds: float | None = None, detail: Detail = None
-    ) -> None:
+    def add(self, phase: str, step: str, event: str, seconds: float | None = None, detail: Detail = None) -> None:
         """Append an event and bring it to the disk."""
         if event not in EVENTS:
             raise ValueError(f"not an event: {event}")
@@ -125,6 +123,5 @@ def timings(entries: Iterable[Entry], order: Sequence[str]) -> list[dict[str, An
         spans[entry.phase] = (started, entry.time)
     found = [(name, *spans[name]) for name in order if name in spans]
     return [
-        {"name": name, "started": round(first, 3), "seconds": round(last - first, 3)}
-        for name, first, last in found
+        {"name": name, "started": round(first, 3), "seconds": round(last - first, 3)} for name, first, last in found
     ]

@@ -81,9 +81,7 @@ def test_restores_a_tree(tree: Path, target: Path, tmp_path: Path, suffix: str, 
     digest = pack(tree, archive, PACKERS[suffix], *options)
     seen: list[tuple[int, int]] = []
 
-    done = restore(
-        CommandRunner(), order(archive, target, sha256=digest), lambda at, of: seen.append((at, of))
-    )
+    done = restore(CommandRunner(), order(archive, target, sha256=digest), lambda at, of: seen.append((at, of)))
 
     size = archive.stat().st_size
     assert (done.changed, done.digest, done.bytes) == (True, digest, size)
@@ -109,9 +107,7 @@ def test_keeps_owners_nodes_attributes_and_acls(tree: Path, target: Path, tmp_pa
     os.setxattr(tree / "usr/bin/tool", "security.selinux", b"system_u:object_r:bin_t:s0\0")
     capability = bytes.fromhex("0100000200200000000000000000000000000000")
     os.setxattr(tree / "usr/bin/second", "security.capability", capability)
-    acl = bytes.fromhex(
-        "0200000001000700ffffffff02000600e803000004000500ffffffff10000700ffffffff20000500ffffffff"
-    )
+    acl = bytes.fromhex("0200000001000700ffffffff02000600e803000004000500ffffffff10000700ffffffff20000500ffffffff")
     os.setxattr(tree / "etc", "system.posix_acl_access", acl)
     digest = pack(tree, archive, None, "--format=pax", "--acls", "--xattrs", "--xattrs-include=*")
 
@@ -146,9 +142,7 @@ def test_a_wrong_digest_leaves_nothing_that_looks_whole(tree: Path, target: Path
 
 
 @pytest.mark.parametrize("suffix", PACKERS)
-def test_a_flipped_bit_is_blamed_on_the_digest(
-    tree: Path, target: Path, tmp_path: Path, suffix: str
-) -> None:
+def test_a_flipped_bit_is_blamed_on_the_digest(tree: Path, target: Path, tmp_path: Path, suffix: str) -> None:
     archive = tmp_path / f"root.{suffix}"
     digest = pack(tree, archive, PACKERS[suffix])
     with open(archive, "r+b") as stream:

@@ -120,9 +120,7 @@ def restore(runner: Runner, order: Order, progress: Progress | None = None) -> R
         marker.write(order.target, Marker(marker.COMPLETE, digest, overlay))
     except OSError as error:
         raise Fault(kinds.NOT_DURABLE, target=order.target, error=error.strerror) from error
-    return Restored(
-        True, digest, counts.read_bytes, counts.unpacked_bytes, counts.entries, time.monotonic() - began
-    )
+    return Restored(True, digest, counts.read_bytes, counts.unpacked_bytes, counts.entries, time.monotonic() - began)
 
 
 def _make_ready(order: Order) -> bool:

@@ -177,9 +177,7 @@ class Scanner:
                         reason=f"links to {_shown(link)}, outside of the target",
                     )
         if path in self._plain_parents:
-            raise Fault(
-                kinds.UNSAFE_MEMBER, member=_shown(member), reason="puts a link where a directory was"
-            )
+            raise Fault(kinds.UNSAFE_MEMBER, member=_shown(member), reason="puts a link where a directory was")
         self._links.add(path)
 
     def _collect(self, part: memoryview, *, done: bool) -> None:

@@ -106,6 +106,15 @@ def _compare(source: Source, digest: str) -> None:
         raise Fault(kinds.DIGEST, source=source.path, found=digest, wanted=source.sha256)
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A program of the pipeline; ``errors`` is the handle of the file that takes its complaints."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    errors: int
+
+
 @dataclass
 class _Pipeline:
     """The processes and pipes of one restore; ``close`` leaves nothing of them behind."""
@@ -118,9 +127,9 @@ class _Pipeline:
     unpacked: int = 0
 
     def __post_init__(self) -> None:
+        self._feeder = _Feeder(self.source.hashed, self.progress)
         self._handles: list[int] = []
-        self._processes: list[tuple[str, subprocess.Popen[bytes], int]] = []
-        self._feeder: _Feeder | None = None
+        self._processes: list[_Part] = []
         self._tar_left = False
         try:
             self._start()
@@ -147,8 +156,7 @@ class _Pipeline:
         # The feeder owns both its ends from here on: it closes them itself.
         self._handles.remove(packed)
         self._handles.remove(feed_write)
-        self._feeder = _Feeder(packed, feed_write, self.source.hashed, self.progress)
-        self._feeder.start()
+        self._feeder.take(packed, feed_write)
 
     def pump(self, limit: int, promised: int) -> None:
         """Move the tar stream from the decompressor to tar, looking at every header on the way."""
@@ -176,7 +184,6 @@ class _Pipeline:
 
     def finish(self) -> Counts:
         """Wait for all parts; raise for the one that failed first, not for those that it took along."""
-        assert self._feeder is not None
         if not self._tar_left:
             self._feeder.join()
             if self._feeder.error is not None:
@@ -185,53 +192,48 @@ class _Pipeline:
             if not self.scanner.ended:
                 raise Fault(kinds.TRUNCATED, source=self.source.path)
         self._drop(self.tar_write)
-        tar_name, tar, tar_errors = self._processes[-1]
-        status = tar.wait()
-        if status != 0 or self._tar_left:
-            self._blame(tar_name, status, tar_errors)
+        tar = self._processes[-1]
+        if tar.process.wait() != 0 or self._tar_left:
+            self._blame(tar)
         return Counts(self._feeder.digest, self._feeder.read, self.unpacked, self.scanner.entries)
 
     def digest_of_all(self) -> str:
         """Give up the restore, but read the file to its end; return its digest."""
         self._abandon()
-        if self._feeder is None:
-            return ""
         self._feeder.join()
         return self._feeder.digest
 
     def close(self) -> None:
         """End what still runs and give back every handle."""
-        if self._feeder is not None:
-            self._feeder.stop = True
+        self._feeder.stop = True
         self._abandon()
-        if self._feeder is not None:
-            self._feeder.join()
+        self._feeder.join()
 
     def _abandon(self) -> None:
-        for _name, process, _errors in self._processes:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        for part in self._processes:
+            if part.process.poll() is None:
+                part.process.kill()
+                part.process.wait()
         for handle in self._handles:
             os.close(handle)
         self._handles = []
 
     def _blame_decompressor(self) -> None:
-        for name, process, errors in self._processes[:-1]:
-            status = process.wait()
-            if status != 0:
-                self._blame(name, status, errors)
+        for part in self._processes[:-1]:
+            if part.process.wait() != 0:
+                self._blame(part)
 
-    def _blame(self, name: str, status: int, errors: int) -> None:
-        said = _content(errors)
+    def _blame(self, part: _Part) -> None:
+        said = _content(part.errors)
         if os.strerror(errno.ENOSPC) in said:
             self._no_space()
         shown = said.strip()[-_SHOWN_ERRORS:] or "(nothing)"
-        raise Fault(kinds.UNPACK_FAILED, program=name, returncode=status, stderr=shown)
+        status = part.process.returncode
+        raise Fault(kinds.UNPACK_FAILED, program=part.name, returncode=status, stderr=shown)
 
     def _stop_if_full(self) -> None:
         """Stop at the first complaint about room: tar itself would try every file that is left."""
-        errors = self._processes[-1][2]
+        errors = self._processes[-1].errors
         if os.fstat(errors).st_size and os.strerror(errno.ENOSPC) in _content(errors):
             self._no_space()
 
@@ -245,7 +247,7 @@ class _Pipeline:
         process = self.runner.start(
             argv, stdin=stdin, stdout=subprocess.DEVNULL if stdout is None else stdout, stderr=errors
         )
-        self._processes.append((argv[0], process, errors))
+        self._processes.append(_Part(argv[0], process, errors))
 
     def _pipe(self) -> tuple[int, int]:
         ends = os.pipe()
@@ -265,22 +267,29 @@ class _Pipeline:
                 os.close(handle)
 
 
-class _Feeder(threading.Thread):
+class _Feeder:
     """Reads the packed file once: the bytes that are hashed are the bytes that are unpacked."""
 
-    def __init__(
-        self, source: int, sink: int, hashed: bool, progress: Callable[[int, int], None] | None
-    ) -> None:
-        super().__init__(name="restore-feeder", daemon=True)
+    def __init__(self, hashed: bool, progress: Callable[[int, int], None] | None) -> None:
         self.read = 0
         self.digest = ""
         self.error: OSError | None = None
         self.stop = False
-        self._source, self._sink = source, sink
+        self._source = self._sink = -1
         self._hasher = hashlib.sha256() if hashed else None
         self._progress = progress
+        self._thread = threading.Thread(target=self._run, name="restore-feeder", daemon=True)
 
-    def run(self) -> None:
+    def take(self, source: int, sink: int) -> None:
+        """Begin to feed; both handles are closed at its end."""
+        self._source, self._sink = source, sink
+        self._thread.start()
+
+    def join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
         try:
             self._copy(os.fstat(self._source).st_size)
         except OSError as error:

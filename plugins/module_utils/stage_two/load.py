@@ -42,9 +42,7 @@ def check_memory(work: Work) -> None:
     needed = file_bytes(work.plan) + RESERVE_BYTES
     available = work.machine.memory()[1]
     if available < needed:
-        raise Fault(
-            kinds.TOO_LITTLE_RAM, needed=format_size(needed), available=format_size(available)
-        )
+        raise Fault(kinds.TOO_LITTLE_RAM, needed=format_size(needed), available=format_size(available))
 
 
 def make_room(work: Work) -> None:
@@ -72,9 +70,7 @@ def copy_environment(work: Work) -> None:
     places = work.machine.places
     for part, name in staging.BOOT_NAMES.items():
         wanted = work.plan["environment"][part]
-        candidates = staging.environment_candidates(
-            places.old, work.plan["staging"]["directory"], part, wanted["file"]
-        )
+        candidates = staging.environment_candidates(places.old, work.plan["staging"]["directory"], part, wanted["file"])
         there = [path for path in candidates if path.is_file()] or candidates[:1]
         for path in there:
             try:
@@ -86,9 +82,7 @@ def copy_environment(work: Work) -> None:
                     raise
 
 
-def copy_checked(
-    source: Path, target: Path, wanted: Any, progress: Callable[[int, int], None] | None = None
-) -> None:
+def copy_checked(source: Path, target: Path, wanted: Any, progress: Callable[[int, int], None] | None = None) -> None:
     """Copy a file, and compare the digest of the copied bytes with ``wanted["sha256"]``."""
     size = int(wanted["size"])
     try:

@@ -79,7 +79,7 @@ class Parts:
         from ..volumes.apply import ensure
 
         # Whatever old bytes the new devices show: the disk is ours from the point of no return on.
-        ensure(runner, resolved, node, "convert", replace=True)
+        ensure(runner, node, resolved, "convert", replace=True)
 
     def restore(self, runner: Runner, order: Order, progress: Callable[[int, int], None]) -> Document:
         from ..archive.restore import restore

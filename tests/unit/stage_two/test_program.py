@@ -200,9 +200,7 @@ def test_the_controller_shortens_the_wait_by_having_seen(tmp_path: Path) -> None
         ("plan.json", json.dumps(plan(run_id="20240101T000000Z-other1")), "stage_two.other_run"),
     ],
 )
-def test_unusable_documents_end_before_anything_begins(
-    tmp_path: Path, name: str, content: str, fault: str
-) -> None:
+def test_unusable_documents_end_before_anything_begins(tmp_path: Path, name: str, content: str, fault: str) -> None:
     stage = Stage(tmp_path)
     stage.write(f"etc/dualroot/{name}", content)
 

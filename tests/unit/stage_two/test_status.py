@@ -36,7 +36,7 @@ def test_progress_is_written_now_and_then_and_said_every_ten_percent(tmp_path: P
     status = Status(stage.machine)
     status.begin_phase("load")
     stage.lines.clear()
-    for done in range(0, 101):
+    for done in range(101):
         stage.sleep(0.5)
         status.progress(done * MIB, 100 * MIB)
     assert stage.status["percent"] == 100

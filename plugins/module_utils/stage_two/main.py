@@ -1,6 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""``python3 -m dualroot.stage_two``, started by the first process of the convert environment."""
+"""``python3 -m dualroot.stage_two.main``, started by the first process of the convert environment."""
 
 from __future__ import annotations
 
