@@ -28,7 +28,7 @@ PAUSE_SECONDS = 20
 #: Seconds the menu is shown.
 MENU_SECONDS = 2
 
-_SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:;=/@%+~!-]+")
+_SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=/@%+~!-]+")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
 _SERIAL = re.compile(r"console=ttyS(?P<unit>[0-3])(?:,(?P<speed>\d+)(?P<parity>[noe])?(?P<bits>[78])?r?)?")
 _PARITY = {"n": "no", "o": "odd", "e": "even"}

@@ -18,6 +18,8 @@ from ..faults.fault import Fault
 from ..runner import CommandFailed, Runner
 
 _CHUNK = 1 << 20
+#: curl(1), exit codes: the server cannot go on in the middle of a file.
+_NO_RANGES = 33
 #: A file system that is filled to its last block stops the host's own work.
 SPARE_BYTES = 32 << 20
 
@@ -154,13 +156,16 @@ def _download(runner: Runner, artefact: Artefact, source: str, partial: Path) ->
         if file_digest(partial) == artefact.sha256:
             return
         partial.unlink()
-    handle = os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600)
-    os.close(handle)
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
     # The address goes in by stdin: it may hold a password, and argv can be seen by everybody (curl(1), -K).
     options = ["--fail", "--location", "--silent", "--show-error", "--retry", "3", "--continue-at", "-"]
     config = f'url = "{address}"\n'.encode()
+    argv = ["curl", *options, "--output", str(partial), "--config", "-"]
     try:
-        runner.run(["curl", *options, "--output", str(partial), "--config", "-"], stdin=config)
+        done = runner.run(argv, stdin=config, accept=(0, _NO_RANGES))
+        if done.returncode == _NO_RANGES:
+            os.truncate(partial, 0)
+            runner.run(argv, stdin=config)
     except CommandFailed as failure:
         raise Fault(
             kinds.SOURCE_MISSING,

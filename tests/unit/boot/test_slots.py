@@ -1,0 +1,273 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Mounts, cpio archive, installation and running slots."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio, install, mounts, slot_state, slots
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slots import Wish
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+
+from tests.boot.machine import make_plan, resolved_layout
+from tests.support.fake_runner import FakeRunner, failed
+
+MOUNTINFO = """\
+22 28 0:20 / /sys rw,nosuid,nodev,noexec,relatime shared:7 - sysfs sysfs rw
+28 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro
+90 28 8:2 / /boot rw,relatime shared:40 - xfs /dev/sda2 rw
+95 28 8:3 /@home /srv/with\\040space rw - btrfs /dev/sda3 rw
+99 28 8:4 / /boot/dispatch ro,relatime - ext4 /dev/sda4 ro
+"""
+
+
+@pytest.fixture
+def mountinfo(tmp_path: Path) -> Path:
+    path = tmp_path / "mountinfo"
+    path.write_text(MOUNTINFO)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("path", "device", "inside"),
+    [
+        ("/boot/dualroot/vmlinuz", (8, 2), "/dualroot/vmlinuz"),
+        ("/boot", (8, 2), "/"),
+        ("/bootable", (8, 1), "/bootable"),
+        ("/var/lib/dualroot", (8, 1), "/var/lib/dualroot"),
+        ("/srv/with space/x", (8, 3), "/@home/x"),
+    ],
+)
+def test_mount_of_a_path(mountinfo: Path, path: str, device: tuple[int, int], inside: str) -> None:
+    mount = mounts.find(Path(path), mountinfo)
+    assert mount is not None and mount.device == device
+    assert mounts.path_on_device(Path(path), mount) == inside
+
+
+def test_mount_read_only(mountinfo: Path) -> None:
+    found = {mount.target: mount.read_only for mount in mounts.parse(mountinfo.read_text())}
+    assert found["/boot/dispatch"] and not found["/boot"]
+
+
+def test_cpio_is_private_and_the_same_every_time() -> None:
+    archive = cpio.pack({"etc/dualroot/plan.json": b"12345", "etc/dualroot/a": b""})
+    assert archive == cpio.pack({"etc/dualroot/a": b"", "etc/dualroot/plan.json": b"12345"})
+    assert len(archive) % 512 == 0
+    fields = archive[6:110]
+    assert archive[:6] == b"070701" and int(fields[8:16], 16) == 0o040755
+    modes = [int(archive[at + 14 : at + 22], 16) for at in _entries(archive)]
+    assert modes == [0o040755, 0o040700, 0o100600, 0o100600, 0]
+
+
+@pytest.mark.parametrize("name", ["/etc/shadow", "../x", "a/../../b"])
+def test_cpio_refuses_paths_that_lead_out(name: str) -> None:
+    with pytest.raises(ValueError, match="not a path"):
+        cpio.pack({name: b""})
+
+
+def _entries(archive: bytes) -> list[int]:
+    found, at = [], archive.find(b"070701")
+    while at >= 0:
+        found.append(at)
+        at = archive.find(b"070701", at + 1)
+    return found
+
+
+class Stage:
+    """A folder as stage two finds it in the phase ``boot``."""
+
+    def __init__(self, folder: Path) -> None:
+        self.dispatch, self.root = folder / "dispatch", folder / "root"
+        self.environment, self.host_files = folder / "environment", folder / "host"
+        self.disk, self.grub = folder / "disk.img", folder / "grub"
+        for path in (self.dispatch, self.root / "boot", self.root / "etc", self.environment, self.host_files):
+            path.mkdir(parents=True)
+        (self.root / "boot/vmlinuz-6.1").write_bytes(b"k")
+        (self.root / "boot/initrd.img-6.1").write_bytes(b"i")
+        (self.root / "etc/os-release").write_text('ID=debian\nPRETTY_NAME="Debian GNU/Linux 13 (trixie)"\n')
+        (self.environment / "vmlinuz").write_bytes(b"kernel")
+        (self.environment / "initrd.img").write_bytes(b"initrd")
+        (self.host_files / "plan.json").write_text("{}")
+        (self.host_files / "capture.json").write_text('{"secret": 1}')
+        with self.disk.open("wb") as file:
+            file.truncate(8 << 20)
+        self.runner = FakeRunner(handler=lambda argv, stdin: Path(argv[6]).write_bytes(b"core") and None)
+
+    def install(self, plan: dict[str, Any] | None = None) -> None:
+        install.install(
+            self.runner,
+            resolved_layout(),
+            str(self.disk),
+            self.dispatch,
+            self.root,
+            plan or make_plan(),
+            self.environment,
+            host_files=self.host_files,
+            grub_dir=self.grub,
+        )
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(install, "settle", lambda path: None)
+    return Stage(tmp_path)
+
+
+def test_install_makes_everything_but_the_switch(stage: Stage) -> None:
+    stage.install()
+    names = {str(path.relative_to(stage.dispatch)) for path in stage.dispatch.rglob("*") if path.is_file()}
+    assert names == {
+        *("grub/grub.cfg", "state", "state.copy", "titles"),
+        *("recovery/vmlinuz", "recovery/initrd.img", "recovery/host.cpio"),
+    }
+    secret = stage.dispatch / "recovery/host.cpio"
+    assert secret.stat().st_mode & 0o777 == 0o600 and b'{"secret": 1}' in secret.read_bytes()
+    assert b"dr_title_a=slot a: Debian GNU/Linux 13 (trixie), kernel 6.1\n" in (stage.dispatch / "titles").read_bytes()
+    # Until the last act the slot is bad and the boot sector is what it was.
+    assert dict(slot_state.read(stage.dispatch).state.slots) == {"a": "bad", "b": "empty"}
+    assert stage.disk.read_bytes()[:512] == bytes(512)
+    assert stage.disk.read_bytes()[2048 * 512 :].startswith(b"core")
+    assert "-p (,gpt2)/grub" in " ".join(stage.runner.calls[0])
+
+
+def test_install_again_changes_nothing_but_the_generation(stage: Stage) -> None:
+    stage.install()
+    before = {path: path.read_bytes() for path in stage.dispatch.rglob("*") if path.is_file()}
+    stage.install()
+    after = {path: path.read_bytes() for path in stage.dispatch.rglob("*") if path.is_file()}
+    assert {path.name for path in after if before.get(path) != after[path]} == {"state", "state.copy"}
+
+
+def test_slot_is_tried_three_times(stage: Stage) -> None:
+    stage.install()
+    state = install.mark_trying(stage.dispatch, "a")
+    assert (state.state_of("a"), state.tries, state.order) == ("trying", 3, ("a", "b"))
+    assert slot_state.read(stage.dispatch).state == state
+
+
+def test_damaged_recovery_system_is_refused(stage: Stage) -> None:
+    stage.install()
+    (stage.environment / "initrd.img").write_bytes(b"flipped")
+    plan = make_plan(environment={"kernel": {}, "initrd": {"sha256": "0" * 64}})
+    with pytest.raises(Fault) as caught:
+        stage.install(plan)
+    assert caught.value.id == "boot.recovery_damaged"
+    assert (stage.dispatch / "recovery/initrd.img").read_bytes() == b"initrd"
+    assert not (stage.dispatch / "recovery/initrd.img.new").exists()
+
+
+def test_titles_of_other_slots_are_kept(tmp_path: Path) -> None:
+    install.write_titles(tmp_path, {"a": "old"})
+    install.write_titles(tmp_path, {"b": 'new $(x) "y"'})
+    text = (tmp_path / "titles").read_bytes()
+    assert b"dr_title_a=slot a: old\ndr_title_b=slot b: new (x) y\n" in text and len(text) == 1024
+
+
+@pytest.fixture
+def dispatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dispatch file system, mounted read-only as far as the kernel tells."""
+    mount = tmp_path / "dispatch"
+    mount.mkdir()
+    slot_state.write(mount, slot_state.mark_good(slot_state.initial(("a", "b")), "a"))
+    found = mounts.Mount((8, 4), "/", str(mount), ("ro",), "ext4", "/dev/sda4")
+    monkeypatch.setattr(mounts, "find", lambda path: found)
+    return mount
+
+
+def remounts(mount: Path) -> list[tuple[str, ...]]:
+    return [("mount", "-o", f"remount,{way}", str(mount)) for way in ("rw", "ro")]
+
+
+def test_mark_writes_between_two_remounts(dispatch: Path) -> None:
+    runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
+    before, after = slots.mark(runner, Wish("b", "trying"), dispatch)
+    assert runner.calls == remounts(dispatch)
+    assert before is not None and before.generation == 1
+    assert after == SlotState(("b", "a"), {"a": "good", "b": "trying"}, 3, "", 2)
+    assert slot_state.read(dispatch).state == after
+
+
+def test_mark_that_changes_nothing_does_not_remount(dispatch: Path) -> None:
+    runner = FakeRunner()
+    before, after = slots.mark(runner, Wish("a", "good"), dispatch)
+    assert before == after and runner.calls == []
+
+
+def test_mark_dry(dispatch: Path) -> None:
+    before, after = slots.mark(FakeRunner(), Wish(next="r"), dispatch, dry=True)
+    assert (before != after, after.next) == (True, "r")
+    assert slot_state.read(dispatch).state == before
+
+
+def test_mark_mends_a_damaged_copy(dispatch: Path) -> None:
+    (dispatch / "state").write_bytes(b"")
+    slots.mark(FakeRunner(dict.fromkeys(remounts(dispatch))), Wish("a", "good"), dispatch)
+    assert slot_state.read(dispatch).damaged == ()
+
+
+def test_mark_restores_read_only_after_a_failed_write(dispatch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(mount: Path, state: SlotState) -> SlotState:
+        raise Fault(slot_state.kinds.STATE_UNWRITABLE, path=mount, problem="broken")
+
+    monkeypatch.setattr(slot_state, "write", broken)
+    runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
+    with pytest.raises(Fault, match="state_unwritable"):
+        slots.mark(runner, Wish("b", "trying"), dispatch)
+    assert runner.calls == remounts(dispatch)
+
+
+def test_mark_tells_when_read_only_cannot_be_restored(dispatch: Path) -> None:
+    writable, read_only = remounts(dispatch)
+    runner = FakeRunner({writable: None, read_only: failed(32, "mount point is busy")})
+    with pytest.raises(Fault) as caught:
+        slots.mark(runner, Wish("b", "trying"), dispatch)
+    assert caught.value.id == "boot.remount" and "busy" in caught.value.what
+
+
+@pytest.mark.parametrize("state", ["bad", "empty"])
+def test_last_slot_is_kept(dispatch: Path, state: str) -> None:
+    with pytest.raises(Fault) as caught:
+        slots.mark(FakeRunner(), Wish("a", state), dispatch)
+    assert caught.value.id == "boot.last_slot"
+    slots.mark(FakeRunner(dict.fromkeys(remounts(dispatch))), Wish("a", state, force=True), dispatch)
+    assert slot_state.read(dispatch).state.state_of("a") == state
+
+
+def test_lost_state_is_begun_anew_only_on_demand(dispatch: Path) -> None:
+    for name in slot_state.FILE_NAMES:
+        (dispatch / name).write_bytes(b"")
+    with pytest.raises(Fault, match="state_lost"):
+        slots.mark(FakeRunner(), Wish("b", "good"), dispatch)
+    runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
+    before, after = slots.mark(runner, Wish("b", "good", initialize=True), dispatch)
+    assert before is None and dict(after.slots) == {"a": "empty", "b": "good"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fell_back"),
+    [
+        ("quiet dualroot.slot=b dualroot.run=run-1", False),
+        ("quiet dualroot.slot=a dualroot.run=run-0", True),
+        ("dualroot.mode=recovery dualroot.run=run-1", True),
+        ("quiet", False),
+    ],
+)
+def test_information(dispatch: Path, tmp_path: Path, arguments: str, fell_back: bool) -> None:
+    slots.mark(FakeRunner(dict.fromkeys(remounts(dispatch))), Wish("b", "trying"), dispatch)
+    command_line = tmp_path / "cmdline"
+    command_line.write_text(arguments + "\n")
+    found = slots.information(dispatch, command_line)
+    assert (found["fell_back"], found["boots_next"], found["tries"]) == (fell_back, "b", 3)
+    assert found["copies"] == [{"name": "state", "damage": ""}, {"name": "state.copy", "damage": ""}]
+    json.dumps(found)
+
+
+def test_nothing_is_mounted(tmp_path: Path) -> None:
+    with pytest.raises(Fault) as caught:
+        slots.information(tmp_path)
+    assert caught.value.id == "boot.not_mounted"
