@@ -23,7 +23,8 @@ options:
   dest:
     description:
       - File on the host for the whole document, mode 0600, owned by root.
-      - Without it nothing is written.
+      - With it the module fails where something cannot be carried over. Without it nothing is written and
+        nothing fails, so that preflight can show every finding at once.
     type: path
   extra_paths:
     description:
@@ -46,12 +47,6 @@ options:
       - What configures the network of the new system. What it cannot express is reported as a finding.
     type: str
     choices: [networkd, ifupdown]
-  strict:
-    description:
-      - Fail where the network cannot be carried over. Without it that is only a finding, so that preflight
-        can show it beside all others.
-    type: bool
-    default: true
 attributes:
   check_mode:
     description: Reads and returns everything, and writes nothing.
@@ -74,7 +69,6 @@ EXAMPLES = r"""
 - name: See what would be carried over, and what stands in the way
   dualroot.migrate.host_capture:
     renderer: networkd
-    strict: false
   register: captured
 """
 
@@ -107,9 +101,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
 from ..module_utils.capture import document, network
+from ..module_utils.capture.finding import fault_of
 from ..module_utils.capture.redact import redact
 from ..module_utils.capture.write import Writer
-from ..module_utils.faults import capture as kinds
 from ..module_utils.faults.fault import Fault
 from ..module_utils.runner import CommandRunner
 
@@ -122,7 +116,6 @@ def main() -> None:
             "extra_paths_limit": {"type": "int", "default": 16777216},
             "login_user": {"type": "str", "default": ""},
             "renderer": {"type": "str", "choices": ["networkd", "ifupdown"]},
-            "strict": {"type": "bool", "default": True},
         },
         supports_check_mode=True,
     )
@@ -136,8 +129,9 @@ def capture(module: Any, runner: Any, root: Path) -> dict[str, Any]:
         for problem in network.render_problems(wanted["network"], module.params["renderer"]):
             if problem not in wanted["findings"]:
                 wanted["findings"].append(problem)
-    if module.params["strict"]:
-        refuse(wanted)
+    refusal = next((one for one in wanted["findings"] if one["severity"] == "refuse"), None)
+    if refusal is not None and module.params["dest"]:
+        raise fault_of(refusal)
     after = redact(wanted)
     before, changed = write(module, wanted, root)
     result: dict[str, Any] = {
@@ -149,17 +143,6 @@ def capture(module: Any, runner: Any, root: Path) -> dict[str, Any]:
     if module._diff:
         result["diff"] = {"before": before, "after": after}
     return result
-
-
-def refuse(wanted: dict[str, Any]) -> None:
-    """Raise the fault of a network that would not come up again."""
-    unsupported = wanted["network"]["unsupported"]
-    if unsupported:
-        problems = "; ".join(f"{one['what']} ({one['file']}:{one['line']})" for one in unsupported)
-        raise Fault(kinds.NETWORK_UNSUPPORTED, problems=problems)
-    for interface in wanted["network"]["interfaces"]:
-        if not interface["mac"]:
-            raise Fault(kinds.MAC_MISSING, name=interface["name"])
 
 
 def write(module: Any, wanted: dict[str, Any], root: Path) -> tuple[dict[str, Any], bool]:

@@ -27,16 +27,13 @@ def read(root: Path, runner: Runner, options: Mapping[str, Any] | None = None) -
 
     ``options``: ``extra_paths`` (list of paths), ``extra_paths_limit`` (bytes), ``login_user`` (an
     account that is carried over whatever it is). What was noticed is under ``findings``, in the
-    shape of preflight's. Faults only for extra paths that cannot be read or carried.
+    shape of preflight's; those of severity ``refuse`` mean that the document must not be used.
     """
     chosen = dict(options or {})
     found = network.read(root, runner)
     ssh = secure_shell.read(root, runner)
-    entries, path_findings = extra_paths.read(
-        root,
-        chosen.get("extra_paths") or (),
-        int(chosen.get("extra_paths_limit") or extra_paths.DEFAULT_LIMIT),
-    )
+    limit = int(chosen.get("extra_paths_limit") or extra_paths.DEFAULT_LIMIT)
+    entries, path_findings = extra_paths.read(root, chosen.get("extra_paths") or (), limit)
     findings = [*found.findings, *path_findings]
     if ssh["has_match_blocks"]:
         findings.append(finding(kinds.SSHD_MATCH))

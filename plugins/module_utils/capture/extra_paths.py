@@ -18,7 +18,7 @@ from typing import Any
 from ..faults import capture as kinds
 from ..faults.fault import Fault
 from ..units import MIB, format_size
-from .finding import finding
+from .finding import finding, finding_of
 from .tree import inside, read_text
 from .write import Writer
 
@@ -69,29 +69,45 @@ _REFUSED = frozenset(
 def read(
     root: Path, paths: Sequence[str], limit: int = DEFAULT_LIMIT
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Return ``(entries, findings)``; faults for a path that is missing, refused or too large.
+    """Return ``(entries, findings)``; a path that is missing, refused or too large is a refusal.
 
     An entry is ``{path, type: file|folder|link, mode, uid, gid, owner, group, mtime}`` with
     ``content_b64``, ``target`` and ``xattrs`` where they apply. Folders come before their content.
     """
     entries: list[dict[str, Any]] = []
     findings: list[dict[str, str]] = []
-    total = 0
+    left = limit
     for wanted in paths:
-        path = normalised(wanted)
-        if not os.path.lexists(inside(root, path, follow_last=False)):
-            raise Fault(kinds.PATH_MISSING, path=wanted)
-        for name in _walk(root, path):
-            # Before it is read: a file may be larger than the memory.
-            total += _ENTRY_SIZE + inside(root, name, follow_last=False).lstat().st_size
-            if total > limit:
-                raise Fault(kinds.PATHS_TOO_LARGE, limit=format_size(limit), path=name)
-            entry = _entry(root, name)
-            if entry is None:
-                findings.append(finding(kinds.SPECIAL_FILE, path=name))
-            else:
-                entries.append(entry)
+        try:
+            path = normalised(wanted)
+            if not os.path.lexists(inside(root, path, follow_last=False)):
+                raise Fault(kinds.PATH_MISSING, path=wanted)
+            left = _read_path(root, path, left, limit, entries, findings)
+        except Fault as fault:
+            findings.append(finding_of(fault))
     return entries, findings
+
+
+def _read_path(
+    root: Path,
+    path: str,
+    left: int,
+    limit: int,
+    entries: list[dict[str, Any]],
+    findings: list[dict[str, str]],
+) -> int:
+    """Add one path and all below it; returns how many bytes may still follow."""
+    for name in _walk(root, path):
+        # Before it is read: a file may be larger than the memory.
+        left -= _ENTRY_SIZE + inside(root, name, follow_last=False).lstat().st_size
+        if left < 0:
+            raise Fault(kinds.PATHS_TOO_LARGE, limit=format_size(limit), path=name)
+        entry = _entry(root, name)
+        if entry is None:
+            findings.append(finding(kinds.SPECIAL_FILE, path=name))
+        else:
+            entries.append(entry)
+    return left
 
 
 def normalised(path: str) -> str:

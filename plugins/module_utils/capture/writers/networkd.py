@@ -24,7 +24,10 @@ def path_of(interface: Interface) -> str:
 
 def render(network: Network) -> dict[str, str]:
     """Return ``{path: text}``; the resolver's file only where the host has servers of its own."""
-    files = {path_of(interface): _file(interface) for interface in network.interfaces}
+    ways_out = [entry for entry in network.interfaces if _may_lead_out(entry)]
+    files = {
+        path_of(entry): _file(entry, needed=not ways_out or entry in ways_out) for entry in network.interfaces
+    }
     if network.dns.servers and not network.dns.from_dhcp:
         files[RESOLVED_FILE] = _resolved(network.dns)
     return files
@@ -39,10 +42,14 @@ def problems(network: Network) -> list[str]:
     ]
 
 
-def _file(interface: Interface) -> str:
+def _may_lead_out(interface: Interface) -> bool:
+    return interface.dhcp4 or interface.dhcp6 or any(route.is_default for route in interface.routes)
+
+
+def _file(interface: Interface, needed: bool) -> str:
     sections = [
         _section("Match", [("PermanentMACAddress", interface.mac)]),
-        _section("Link", _link(interface)),
+        _section("Link", _link(interface, needed)),
         _section("Network", _network(interface)),
     ]
     if interface.dhcp4:
@@ -59,8 +66,9 @@ def _section(name: str, lines: list[tuple[str, str]]) -> str:
     return f"[{name}]\n" + "".join(f"{key}={value}\n" for key, value in lines)
 
 
-def _link(interface: Interface) -> list[tuple[str, str]]:
-    lines = []
+def _link(interface: Interface, needed: bool) -> list[tuple[str, str]]:
+    # A port without a cable would hold up everything that waits for network-online.target.
+    lines = [] if needed else [("RequiredForOnline", "no")]
     if interface.cloned_mac:
         lines.append(("MACAddress", interface.cloned_mac))
     if interface.mtu:

@@ -7,8 +7,6 @@ from __future__ import annotations
 from ..model import Network, unique
 
 PATH = "/etc/resolv.conf"
-#: The C library uses no more name servers than this (``MAXNS``).
-MAXIMUM_SERVERS = 3
 
 
 def servers_of(network: Network) -> tuple[str, ...]:
@@ -25,7 +23,8 @@ def search_of(network: Network) -> tuple[str, ...]:
 def render(network: Network) -> str:
     """Return the text of the file, ``""`` where there is nothing to say."""
     servers, search = servers_of(network), search_of(network)
-    lines = [f"nameserver {server}" for server in servers[:MAXIMUM_SERVERS]]
+    # All of them, though the C library asks only the first three (MAXNS): other programs read it too.
+    lines = [f"nameserver {server}" for server in servers]
     if search:
         lines.append(f"search {' '.join(search)}")
     if network.dns.options:
