@@ -100,6 +100,15 @@ def build_suite(runner: Runner, recipe: SuiteRecipe, target: Path) -> None:
     runner.run([*argv, recipe.suite, str(target), *recipe.mirrors])
 
 
+def is_archive(runner: Runner, source: Path) -> bool:
+    """Tell a root archive (tar, plain or compressed) from a disk image; an OVA is a tar that is none."""
+    listed = runner.run(["tar", "--list", f"--file={source}"], accept=range(256))
+    if listed.returncode:
+        return False
+    names = listed.text.splitlines()
+    return not any(name.lower().endswith(".ovf") and "/" not in name for name in names)
+
+
 def unpack_archive(runner: Runner, archive: Path, target: Path) -> None:
     """Unpack a ready root archive, compressed or not; owners and attributes are kept as numbers."""
     target.mkdir(parents=True, exist_ok=True)
@@ -118,8 +127,19 @@ def unpack_archive(runner: Runner, archive: Path, target: Path) -> None:
                 f"--directory={target}",
             ]
         )
+        lone = [path for path in target.iterdir() if path.is_dir()]
+        if len(lone) == 1 and len(list(target.iterdir())) == 1 and not (target / "etc").is_dir():
+            # Packed with a folder around it, as tools that export a container do.
+            _lift(lone[0], target)
     except Fault as error:
         raise Fault(kinds.PAYLOAD_UNREADABLE, source=archive, reason=error.what) from error
+
+
+def _lift(folder: Path, target: Path) -> None:
+    staging = target.with_name(target.name + ".lifted")
+    folder.rename(staging)
+    target.rmdir()
+    staging.rename(target)
 
 
 def clean(root: Path) -> list[str]:

@@ -142,6 +142,9 @@ def digest(root: Path) -> str:
         if "__pycache__" in path.parts:
             continue
         info = path.lstat()
+        if stat.S_ISDIR(info.st_mode):
+            # A version control system keeps no empty folders: only what is in them counts.
+            continue
         total.update(str(path.relative_to(root)).encode() + b"\0")
         if stat.S_ISLNK(info.st_mode):
             total.update(b"l" + os.fsencode(path.readlink()))
