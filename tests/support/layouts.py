@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve

@@ -9,10 +9,10 @@ import subprocess
 from dataclasses import replace
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk import gpt, mbr, read, table
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandRunner
+
 from tests.support import layouts
 
 SIZE = 8 << 30

@@ -51,18 +51,14 @@ class Verdict:
         return f"{self.node}: {'; '.join(part for part in parts if part)}"
 
 
-def find(
-    runner: Runner, planned: Mapping[str, Any], *, new_disk_guid: str = "", root: Path = sysfs.ROOT
-) -> str:
+def find(runner: Runner, planned: Mapping[str, Any], *, new_disk_guid: str = "", root: Path = sysfs.ROOT) -> str:
     """Return the node of the planned disk (the ``disk`` of a plan).
 
     ``new_disk_guid`` is the disk GUID of the plan's layout: with it, a disk that an earlier try of
     the same run has already converted is recognised too. Raises ``disk.not_found`` or
     ``disk.in_doubt``; both say what was seen.
     """
-    verdicts = [
-        judge(runner, marks(name, root), planned, new_disk_guid=new_disk_guid) for name in sysfs.disks(root)
-    ]
+    verdicts = [judge(runner, marks(name, root), planned, new_disk_guid=new_disk_guid) for name in sysfs.disks(root)]
     wanted = shown(planned)
     good = [one for one in verdicts if one.matches]
     doubtful = [one for one in verdicts if one.doubtful]

@@ -107,9 +107,7 @@ def _read_gpt(read: Callable[..., bytes], disk_sectors: int) -> tuple[Gpt | None
         if label == "primary":
             primary = header
             if header.alternate_lba != disk_sectors - 1:
-                problems.append(
-                    f"the backup is at sector {header.alternate_lba}, not at the last of the disk"
-                )
+                problems.append(f"the backup is at sector {header.alternate_lba}, not at the last of the disk")
         copies.append(Gpt(header.disk_guid, entries))
     if len(copies) == 2 and primary is not None and copies[0] != copies[1]:
         problems.append("primary and backup table differ")

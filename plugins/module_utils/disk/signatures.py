@@ -54,9 +54,7 @@ def _deactivate_groups(runner: Runner, node: str, name: str, root: Path) -> list
     for group in sorted(touched):
         others = [one.node for one, parents in volumes if one.group == group and parents != {name}]
         if others:
-            raise Fault(
-                kinds.SPANS_DISKS, what_kind="Volume group", name=group, node=node, others=", ".join(others)
-            )
+            raise Fault(kinds.SPANS_DISKS, what_kind="Volume group", name=group, node=node, others=", ".join(others))
     for group in sorted(touched):
         runner.run(["lvm", "vgchange", "--activate", "n", group])
     return [f"deactivated volume group {group}" for group in sorted(touched)]

@@ -19,9 +19,7 @@ UNIT = 512
 ROOT = Path("/")
 
 #: Devices under /sys/block that are no disks of their own.
-_NOT_DISKS = re.compile(
-    r"(loop|ram|zram|dm-|md|sr|fd|nbd|drbd|mtdblock)\d|nvme\d+c\d+n\d+|mmcblk\d+(boot|rpmb)"
-)
+_NOT_DISKS = re.compile(r"(loop|ram|zram|dm-|md|sr|fd|nbd|drbd|mtdblock)\d|nvme\d+c\d+n\d+|mmcblk\d+(boot|rpmb)")
 
 
 @dataclass(frozen=True)

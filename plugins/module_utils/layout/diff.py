@@ -30,9 +30,7 @@ class Difference:
         return f"{self.path}: wanted {self.wanted}, found {self.found}"
 
 
-def diff(
-    resolved: ResolvedLayout, observed: Observed, upto: str, *, slot: str | None = None
-) -> list[Difference]:
+def diff(resolved: ResolvedLayout, observed: Observed, upto: str, *, slot: str | None = None) -> list[Difference]:
     """Return what of the layout, as far as due ``upto`` a moment, is not as resolved.
 
     What is due later may be there already, but then as resolved. With ``slot``, the file systems
@@ -70,9 +68,7 @@ def table_differences(resolved: ResolvedLayout, observed: Observed, upto: str) -
         yield Difference(f".partitions[{number}]", None, f"partition {number} {found_part.name!r}")
 
 
-def _partition_differences(
-    path: str, wanted: ResolvedPartition, found: ObservedPartition
-) -> Iterator[Difference]:
+def _partition_differences(path: str, wanted: ResolvedPartition, found: ObservedPartition) -> Iterator[Difference]:
     for name in ("start_lba", "sectors", "type_guid", "uuid", "name", "attributes"):
         one, other = getattr(wanted, name), getattr(found, name)
         if name in ("type_guid", "uuid"):
@@ -131,16 +127,12 @@ def _file_system_differences(resolved: ResolvedLayout, observed: Observed, upto:
                 yield Difference(f"{path}.{name}", one, other)
 
 
-def _mount_differences(
-    resolved: ResolvedLayout, observed: Observed, upto: str, slot: str
-) -> Iterator[Difference]:
+def _mount_differences(resolved: ResolvedLayout, observed: Observed, upto: str, slot: str) -> Iterator[Difference]:
     by_device = {system.device: system for system in observed.file_systems}
     for wanted in _mounted(resolved, slot, upto):
         found = by_device.get(resolved.device(observed.node, wanted.on))
         if found is None or wanted.mount not in found.mounts:
-            yield Difference(
-                f".file_systems[{wanted.on}].mount", wanted.mount, list(found.mounts) if found else None
-            )
+            yield Difference(f".file_systems[{wanted.on}].mount", wanted.mount, list(found.mounts) if found else None)
 
 
 def _mounted(resolved: ResolvedLayout, slot: str, upto: str) -> list[ResolvedFileSystem]:

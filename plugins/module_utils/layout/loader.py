@@ -76,9 +76,7 @@ def read(document: Any) -> tuple[Layout, tuple[Problem, ...]]:
     node.text("description", "")
     partitions = tuple(_partition(item, path, problems) for path, item in node.items("partitions"))
     moments = {one.id: one.at for one in partitions}
-    groups = tuple(
-        _group(item, path, problems, moments) for path, item in node.items("volume_groups", required=False)
-    )
+    groups = tuple(_group(item, path, problems, moments) for path, item in node.items("volume_groups", required=False))
     moments.update({volume.id: volume.at for group in groups for volume in group.volumes})
     systems = tuple(_file_system(item, path, problems, moments) for path, item in node.items("file_systems"))
     slots = {

@@ -81,9 +81,7 @@ class Node:
     def choice(self, key: str, known: Collection[str], default: str | None = None) -> str:
         value = self.text(key, default)
         if value and value not in known:
-            self.problems.add(
-                f"{self.path}.{key}", f"{value!r} is none of {', '.join(known)}{nearest(value, known)}"
-            )
+            self.problems.add(f"{self.path}.{key}", f"{value!r} is none of {', '.join(known)}{nearest(value, known)}")
             return default or ""
         return value
 

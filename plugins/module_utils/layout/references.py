@@ -35,9 +35,7 @@ def _check_ids(layout: Layout, problems: Problems) -> None:
     names = [(f".volume_groups[{i}].name", group.name) for i, group in enumerate(layout.volume_groups)]
     _check_unique(names, "volume group name", problems)
     for i, group in enumerate(layout.volume_groups):
-        volumes = [
-            (f".volume_groups[{i}].volumes[{j}].name", one.name) for j, one in enumerate(group.volumes)
-        ]
+        volumes = [(f".volume_groups[{i}].volumes[{j}].name", one.name) for j, one in enumerate(group.volumes)]
         _check_unique(volumes, "volume name", problems)
 
 
@@ -51,15 +49,11 @@ def _check_partitions(layout: Layout, problems: Problems) -> None:
     members = [one for group in layout.volume_groups for one in group.partitions]
     for index, part in enumerate(layout.partitions):
         if part.type_guid == TYPE_GUIDS["lvm"] and members.count(part.id) != 1:
-            problems.add(
-                f".partitions[{index}]", f"lvm partition {part.id!r} must be in exactly one volume group"
-            )
+            problems.add(f".partitions[{index}]", f"lvm partition {part.id!r} must be in exactly one volume group")
     late = False
     for index, part in enumerate(layout.partitions):
         if late and part.at == "convert":
-            problems.add(
-                f".partitions[{index}].at", "what is made at convert cannot follow what is made at commit"
-            )
+            problems.add(f".partitions[{index}].at", "what is made at convert cannot follow what is made at commit")
         late = late or part.at == "commit"
 
 

@@ -123,9 +123,7 @@ def resolve_group(group: VolumeGroup, extents: int) -> ResolvedVolumeGroup:
         partitions=group.partitions,
         extent_bytes=group.extent_bytes,
         at=group.at,
-        volumes=tuple(
-            _resolve_volume(volume, count, group) for volume, count in zip(group.volumes, counts.sizes)
-        ),
+        volumes=tuple(_resolve_volume(volume, count, group) for volume, count in zip(group.volumes, counts.sizes)),
     )
 
 

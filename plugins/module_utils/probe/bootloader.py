@@ -82,9 +82,7 @@ def _config(folder: str, root: Path) -> str:
 
 
 def _without_grub(root: Path) -> dict[str, Any]:
-    legacy = next(
-        (one for one in ("/boot/grub/menu.lst", "/boot/grub/grub.conf") if _file(root, one).is_file()), ""
-    )
+    legacy = next((one for one in ("/boot/grub/menu.lst", "/boot/grub/grub.conf") if _file(root, one).is_file()), "")
     other = any(_file(root, one).exists() for one in ("/boot/loader", "/boot/extlinux", "/etc/lilo.conf"))
     return {
         "kind": "grub-legacy" if legacy else "other" if other else "none",

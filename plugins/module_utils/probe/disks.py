@@ -84,9 +84,7 @@ def _disk(runner: Runner, name: str, mounted: list[Mount], root: Path) -> dict[s
     return facts
 
 
-def _partitions(
-    runner: Runner, name: str, found: Marks, mounted: list[Mount], root: Path
-) -> list[dict[str, Any]]:
+def _partitions(runner: Runner, name: str, found: Marks, mounted: list[Mount], root: Path) -> list[dict[str, Any]]:
     known = {part.number: part.name for part in sysfs.partitions(name, root)}
     swapping = {sysfs.kernel_name(one, root) for one in swaps(root)}
     rows = _gpt_rows(found) if found.table.gpt else _dos_rows(found)

@@ -18,18 +18,14 @@ _GET_PERMANENT_ADDRESS = 0x20
 _LONGEST_ADDRESS = 32
 
 
-def read_interfaces(
-    root: Path = sysfs.ROOT, permanent: Callable[[str], str] | None = None
-) -> list[dict[str, Any]]:
+def read_interfaces(root: Path = sysfs.ROOT, permanent: Callable[[str], str] | None = None) -> list[dict[str, Any]]:
     """Return ``{name, mac, permanent_mac, driver, operstate, modalias}`` of all but loopback.
 
     Virtual interfaces have neither driver nor modalias. ``permanent`` asks the kernel; tests give
     their own.
     """
     ask = permanent or permanent_address
-    return [
-        _interface(name, root, ask) for name in sysfs.listing(root, "sys/class/net") if _counts(name, root)
-    ]
+    return [_interface(name, root, ask) for name in sysfs.listing(root, "sys/class/net") if _counts(name, root)]
 
 
 def permanent_address(name: str) -> str:

@@ -60,9 +60,7 @@ def target(resolved: ResolvedLayout, node: str, upto: str) -> Target:
                 name=group.name,
                 extent_bytes=group.extent_bytes,
                 devices=tuple(
-                    resolved.device(node, one)
-                    for one in group.partitions
-                    if is_due(resolved.partition(one).at, upto)
+                    resolved.device(node, one) for one in group.partitions if is_due(resolved.partition(one).at, upto)
                 ),
                 volumes=tuple(volume for volume in group.volumes if is_due(volume.at, upto)),
             )
@@ -177,9 +175,7 @@ class _Planner:
         self._add(f"create volume group {wanted.name}", argv)
 
     def _extend_group(self, wanted: GroupTarget) -> None:
-        members = {
-            sysfs.kernel_name(one.node, self.root) for one in self.physical if one.group == wanted.name
-        }
+        members = {sysfs.kernel_name(one.node, self.root) for one in self.physical if one.group == wanted.name}
         new = [one for one in wanted.devices if sysfs.kernel_name(one, self.root) not in members]
         for device in new:
             self._physical_volume(device, wanted.name)

@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.diff import diff
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import is_due
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.observed import (
@@ -17,6 +16,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.layout.observed i
     ObservedVolume,
     ObservedVolumeGroup,
 )
+
 from tests.support import layouts
 
 
@@ -30,9 +30,7 @@ def observe(resolved, upto, node="/dev/vda"):
         sector_bytes=resolved.sector_bytes,
         disk_bytes=resolved.disk_bytes,
         partitions=tuple(
-            ObservedPartition(
-                one.number, one.name, one.type_guid, one.start_lba, one.sectors, one.uuid, one.attributes
-            )
+            ObservedPartition(one.number, one.name, one.type_guid, one.start_lba, one.sectors, one.uuid, one.attributes)
             for one in resolved.partitions
             if is_due(one.at, upto)
         ),
@@ -107,9 +105,7 @@ def test_every_kind_of_difference():
             good, partitions=(good.partitions[0], replace(part, sectors=1), *good.partitions[2:])
         ),
         ".volume_groups[old]": replace(good, volume_groups=(group, replace(group, name="old"))),
-        ".volume_groups[va_group].partitions": replace(
-            good, volume_groups=(replace(group, foreign=("/dev/vdb1",)),)
-        ),
+        ".volume_groups[va_group].partitions": replace(good, volume_groups=(replace(group, foreign=("/dev/vdb1",)),)),
         ".volume_groups[va_group].volumes[root_a].extents": replace(
             good, volume_groups=(replace(group, volumes=(ObservedVolume("root", 1, 4), *group.volumes[1:])),)
         ),

@@ -8,10 +8,10 @@ import json
 
 import pytest
 import yaml
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout import loader
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import Size
+
 from tests.support import layouts
 
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
+
 from tests.support import layouts
 
 MIB = 1 << 20

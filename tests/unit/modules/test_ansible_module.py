@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.ansible_module import run_module
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults import command
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault

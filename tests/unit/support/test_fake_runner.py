@@ -7,8 +7,8 @@ from __future__ import annotations
 import subprocess
 
 import pytest
-
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandFailed, CommandRunner
+
 from tests.support.fake_runner import Answers, FakeRunner, failed
 
 
