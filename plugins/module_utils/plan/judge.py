@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from .build import assemble
 from .checks import carried, disk, drivers, loader, machine, neighbours, room
@@ -74,6 +75,8 @@ def with_layout(context: Context, layout_document: Mapping[str, Any]) -> tuple[C
     try:
         return replace(context, layout=resolve_for(context, layout_document)), []
     except Fault as fault:
+        if fault.kind is kinds.DISK_DOUBT:
+            return context, []  # the checks of the disk say it, and better
         return context, [from_record({**fault.record(), "phase": "preflight"})]
 
 

@@ -239,6 +239,12 @@ def test_all_findings_come_at_once() -> None:
     ]
 
 
+def test_an_unknown_disk_is_said_once() -> None:
+    scene = Scene()
+    scene.options["disk"] = "WD-123"
+    assert _ids(scene.judge(), "refuse") == ["preflight.disk_unknown"]
+
+
 def test_by_how_much_is_said() -> None:
     scene = Scene()
     scene.facts["memory_bytes"] = 500 << 20
