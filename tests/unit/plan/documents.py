@@ -309,6 +309,7 @@ def capture() -> dict[str, Any]:
 MODALIASES = [
     "virtio:d00000001v*",
     "virtio:d00000002v*",
-    "pci:v00001AF4d*sv*sd*bc*sc*i*",
+    "pci:v00008086d*sv*sd*bc*sc*i*",
+    "builtin:virtio_pci",
     "usb:v0001p0001*",
 ]

@@ -303,6 +303,16 @@ def test_a_driverless_device_and_an_unknown_list_are_no_findings() -> None:
     assert scene.judge()["verdict"] == "proceed"
 
 
+def test_built_in_drivers_are_known_by_name() -> None:
+    scene = Scene()
+    scene.modaliases.remove("builtin:virtio_pci")
+    result = scene.judge()
+    assert "preflight.bus_driver_missing" in _ids(result, "warn")
+    assert result["verdict"] == "proceed"
+    scene.modaliases.append("builtin:ahci")
+    assert _ids(scene.judge(), "refuse") == ["preflight.disk_driver_missing"]
+
+
 def test_all_refusals_are_summed_up_in_one_fault() -> None:
     scene = Scene()
     assert summary([Finding(**one) for one in scene.judge()["findings"]]) is None
