@@ -21,6 +21,7 @@ from typing import Any
 
 from ..module_utils.faults import snapshot as kinds
 from ..module_utils.faults.fault import Fault
+from ..module_utils.snapshot.evidence import make_folder
 from ..module_utils.units import MIB
 
 #: Pieces of 8 MiB: 11 MiB of text, held in the controller's memory once per host.
@@ -55,7 +56,7 @@ def is_there(receiving: Receiving) -> bool:
 
 def receive(shell: Shell, receiving: Receiving) -> None:
     """Fetch one file, check it and put it in its place; raises ``snapshot.digest_mismatch``."""
-    receiving.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(receiving.target.parent)
     descriptor = os.open(receiving.part, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(descriptor, "r+b") as part:
         # Whole blocks only: a part that was cut off in the middle of a piece is cut back.

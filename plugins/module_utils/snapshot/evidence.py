@@ -49,7 +49,7 @@ def save(runner: Runner, which: Which, disk: Mapping[str, Any], folder: Path) ->
     if saved is not None:
         return saved
     contents = collect(runner, which, disk)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     packed = pack(contents)
     write_private(folder / ARCHIVE, packed)
     record = {
@@ -128,6 +128,13 @@ def pack(contents: Mapping[str, bytes]) -> bytes:
             member.size, member.mode = len(content), 0o600
             archive.addfile(member, io.BytesIO(content))
     return gzip.compress(plain.getvalue(), mtime=0)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and what is missing above it with mode 0700; mkdir's mode is for the last one only."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -15,7 +15,7 @@ from ..faults import snapshot as kinds
 from ..faults.fault import Fault
 from ..runner import CommandFailed, Runner
 from ..units import format_size
-from .evidence import Which, write_private
+from .evidence import Which, make_folder, write_private
 
 #: A packed root takes about this share of what is used; the same figure as preflight's.
 SHARE = 0.6
@@ -70,7 +70,7 @@ def make(runner: Runner, which: Which, folder: Path, excludes: Sequence[str], us
     if needed > free:
         raise Fault(kinds.NO_ROOM, needed=format_size(needed), directory=folder, free=format_size(free))
     compressor, suffix = ("zstd", "zst") if which("zstd") else ("gzip", "gz")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folder(folder)
     target = folder / f"root.tar.{suffix}"
     partial = folder / f".root.tar.{suffix}.partial"
     # Created first, so that it is never readable by others, whatever the umask is.
