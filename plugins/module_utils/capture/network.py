@@ -19,7 +19,7 @@ from ..runner import Runner
 from .finding import finding
 from .model import GlobalDns, Interface, Network, Route, Unsupported, network_from, unique
 from .network_up import bring_up
-from .readers import ifcfg, ifupdown, kernel, networkd, resolv_conf
+from .readers import dhclient, ifcfg, ifupdown, kernel, networkd, resolv_conf
 from .readers.configured import Configured
 from .readers.kernel import Observed
 from .tree import exists, names
@@ -52,7 +52,8 @@ class NetworkRead:
 def read(root: Path, runner: Runner) -> NetworkRead:
     """Read configuration and kernel state of the host under ``root`` and reconcile them."""
     observed = kernel.read(root, runner)
-    configured = ifupdown.read(root) or ifcfg.read(root) or networkd.read(root)
+    by_dhclient = ifupdown.read(root) or ifcfg.read(root)
+    configured = dhclient.complete(root, by_dhclient) if by_dhclient else networkd.read(root)
     findings: list[dict[str, str]] = []
     unsupported = list(configured.unsupported) if configured else []
     interfaces = _configured_interfaces(configured, observed, findings) if configured else []
@@ -113,7 +114,8 @@ def _configured_interfaces(
 
 def _look_up(interface: Interface, observed: tuple[Observed, ...]) -> Observed | None:
     for seen in observed:
-        if interface.mac and interface.mac == seen.interface.mac and not seen.virtual_kind:
+        is_own = not seen.virtual_kind and not seen.has_master
+        if interface.mac and interface.mac == seen.interface.mac and is_own:
             return seen
     return next((seen for seen in observed if not interface.mac and seen.name == interface.name), None)
 
@@ -240,5 +242,5 @@ def _runtime(observed: tuple[Observed, ...]) -> dict[str, Any]:
             ],
         }
         for seen in observed
-        if seen.interface.mac and not seen.virtual_kind
+        if seen.interface.mac and not seen.virtual_kind and not seen.has_master
     }

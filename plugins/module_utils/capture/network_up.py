@@ -92,7 +92,9 @@ def _find(
 
 
 def _physical(root: Path, runner: Runner) -> list[Observed]:
-    return [seen for seen in kernel.read_links(root, runner) if not seen.virtual_kind]
+    # Some hypervisors show an interface a second time, with the same address, as a part of the first.
+    links = kernel.read_links(root, runner)
+    return [seen for seen in links if not seen.virtual_kind and not seen.has_master]
 
 
 def _link_up(root: Path, runner: Runner, interface: Interface, name: str) -> None:

@@ -106,13 +106,15 @@ def with_block(text: str, block: str) -> str:
 def _effective(root: Path, runner: Runner) -> dict[str, list[str]]:
     """Return ``{keyword in lower case: values}`` of the global part."""
     if root == Path("/"):
-        # It fails without /run/sshd (socket activation) or without sshd; then the file is read.
-        try:
-            shown = runner.run(("sshd", "-T"), accept=range(256))
-        except Fault:
-            shown = None
-        if shown is not None and shown.returncode == 0:
-            return _collected(_parsed(shown.text.splitlines()))
+        # Older versions want a connection as soon as there are Match blocks; nobody matches none of
+        # them. Both fail without sshd or without /run/sshd; then the file is read.
+        for extra in ((), ("-C", "user=nobody,host=localhost,addr=127.0.0.1")):
+            try:
+                shown = runner.run(("sshd", "-T", *extra), accept=range(256))
+            except Fault:
+                break
+            if shown.returncode == 0:
+                return _collected(_parsed(shown.text.splitlines()))
     return _collected(_lines(root, CONFIG))
 
 

@@ -62,35 +62,30 @@ def prepare(
     if login is None:
         raise Fault(kinds.ACCOUNT_UNKNOWN, name=login_user)
     ssh = capture["ssh"]
-    root_user = users.get("root")
-    accounts = {login.name: login}
-    if root_user is not None and ssh.get("root_login", "prohibit-password") != "no":
-        accounts["root"] = root_user
-    _passwd(writer, accounts)
-    for user in accounts.values():
-        _keys(writer, capture["accounts"], user, user.name if user.name == "root" else login_user)
+    allowed = {login.name: login}
+    if "root" in users and ssh.get("root_login", "prohibit-password") != "no":
+        allowed["root"] = users["root"]
+    # root's password is for the console in any case; what sshd lets in is said by AllowUsers.
+    _passwd(writer, {"root": users["root"], **allowed} if "root" in users else allowed)
+    for user in allowed.values():
+        _keys(writer, capture["accounts"], user)
     for entry in ssh.get("host_keys", ()):
         mode = 0o644 if entry["path"].endswith(".pub") else 0o600
         writer.own_file(_host_key_path(entry["path"]), base64.b64decode(entry["content_b64"]), mode=mode)
-    writer.file(_CONFIG, _sshd_config(ssh, list(accounts)), mode=0o600)
+    writer.file(_CONFIG, _sshd_config(ssh, list(allowed)), mode=0o600)
     _name_and_resolver(writer, capture)
     return writer.written
 
 
 def _passwd(writer: Writer, accounts: Mapping[str, User]) -> None:
-    """Replace the lines of our accounts; root keeps a locked line where it may not log in."""
+    """Replace the lines of our accounts, root first: the first name of an id is what programs show."""
     rows = _without(read_text(writer.root, "/etc/passwd"), accounts)
     secrets = _without(read_text(writer.root, "/etc/shadow"), accounts)
-    # root first: the first name of an id is what programs show for it.
     ordered = sorted(accounts.values(), key=lambda user: user.name != "root")
     added = [f"{user.name}:x:0:0:{user.name}:{_home(user)}:{_SHELL}" for user in ordered]
     hashes = [f"{user.name}:{_secret(user)}:19000:0:99999:7:::" for user in ordered]
-    if "root" in accounts:
-        rows, secrets = added + rows, hashes + secrets
-    else:
-        rows, secrets = rows + added, secrets + hashes
-    writer.file("/etc/passwd", "\n".join(rows) + "\n")
-    writer.file("/etc/shadow", "\n".join(secrets) + "\n", mode=0o600)
+    writer.file("/etc/passwd", "\n".join(added + rows) + "\n")
+    writer.file("/etc/shadow", "\n".join(hashes + secrets) + "\n", mode=0o600)
 
 
 def _without(text: str, names: Mapping[str, User]) -> list[str]:
@@ -107,11 +102,11 @@ def _home(user: User) -> str:
     return "/root" if user.name == "root" else f"/root/{user.name}"
 
 
-def _keys(writer: Writer, accounts: Mapping[str, Any], user: User, name: str) -> None:
+def _keys(writer: Writer, accounts: Mapping[str, Any], user: User) -> None:
     contents = [
         base64.b64decode(entry["content_b64"])
         for entry in accounts.get("authorized_keys", ())
-        if entry.get("user") == name
+        if entry.get("user") == user.name
     ]
     writer.folder(_home(user), mode=0o700)
     writer.folder(f"{_home(user)}/.ssh", mode=0o700)

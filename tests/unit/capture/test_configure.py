@@ -9,6 +9,8 @@ import stat
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.capture import configure, document
+from ansible_collections.dualroot.migrate.plugins.module_utils.capture.compare import compare
+from ansible_collections.dualroot.migrate.plugins.module_utils.capture.redact import redact
 from ansible_collections.dualroot.migrate.plugins.module_utils.capture.write import Writer
 
 from tests.support.fake_runner import FakeRunner, failed
@@ -128,6 +130,7 @@ def test_locale_that_is_not_there(new, capture, runner):
 
 
 def test_accounts_and_homes(new, capture, runner):
+    os.chown(new / "home/debian/.bashrc", 1000, 1000)
     configure.apply(new, capture, renderer="networkd", runner=runner)
     passwd = (new / "etc/passwd").read_text()
     assert "admin:x:1000:1000:Admin of the gateway,,,:/home/admin:/bin/bash\n" in passwd
@@ -141,9 +144,7 @@ def test_accounts_and_homes(new, capture, runner):
     assert mode(keys) & 0o022 == 0
     assert mode(keys.parent) == 0o700
     if os.geteuid() == 0:
-        assert (new / "home/debian/.bashrc").stat().st_uid == 1002 or (
-            new / "home/debian/.bashrc"
-        ).stat().st_uid == 0
+        assert (new / "home/debian/.bashrc").stat().st_uid == 1002
 
 
 def test_ssh(new, capture, runner):
@@ -264,3 +265,14 @@ def test_a_failed_write_leaves_nothing(new, monkeypatch):
     with pytest.raises(OSError):
         Writer(new).file("/etc/hostname", "x\n")
     assert [entry.name for entry in (new / "etc").iterdir() if "hostname" in entry.name] == []
+
+
+@pytest.mark.parametrize("renderer", ["networkd", "ifupdown"])
+@pytest.mark.parametrize("name", ["debian11-static", "debian11-dhcp", "ubuntu2204-netplan"])
+def test_nothing_differs_afterwards(host, new, name, renderer):
+    old = host(name)
+    wanted = document.read(old.root, old.runner, {"login_user": "admin"})
+    configure.apply(new, wanted, renderer=renderer, runner=FakeRunner(handler=lambda _argv, _stdin: None))
+    found = document.read(new, old.runner, {"login_user": "admin"})
+    assert compare(wanted, found) == []
+    assert compare(redact(wanted), found) == []

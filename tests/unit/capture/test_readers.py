@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.capture import network
 from ansible_collections.dualroot.migrate.plugins.module_utils.capture.model import (
@@ -225,3 +227,47 @@ def test_an_ip_that_knows_json_for_addresses_only(host):
         "10.30.0.0/16 via 192.0.2.254 dev ens3 \n192.0.2.0/24 dev ens3 proto kernel scope link \n"
     )
     assert network.read(gateway.root, FakeRunner(answers)).findings == ()
+
+
+def _with_dhclient(host, text):
+    cloud = host("debian11-dhcp")
+    (cloud.root / "etc/dhcp").mkdir()
+    (cloud.root / "etc/dhcp/dhclient.conf").write_text(text)
+    return network.read(cloud.root, cloud.runner)
+
+
+@pytest.mark.parametrize(
+    ("line", "identifier"),
+    [
+        ("send host-name = gethostname();\n#send dhcp-client-identifier 00:11;", ""),
+        ("send dhcp-client-identifier = hardware;", "mac"),
+        ("send dhcp-client-identifier 00:AA:bb;", "00:aa:bb"),
+        ('send dhcp-client-identifier "gw";', "67:77"),
+    ],
+)
+def test_client_identifier_of_dhclient(host, line, identifier):
+    read = _with_dhclient(host, line)
+    assert read.network.interfaces[0].dhcp_client_id == identifier
+    assert not read.network.unsupported
+
+
+def test_changed_leases_cannot_be_carried_over(host):
+    read = _with_dhclient(
+        host, "#prepend domain-name-servers 127.0.0.1;\nsupersede domain-name-servers 1.1.1.1;\n"
+    )
+    assert [str(entry) for entry in read.network.unsupported] == [
+        "supersede domain-name-servers 1.1.1.1; (/etc/dhcp/dhclient.conf:2)"
+    ]
+
+
+def test_part_of_another_interface_with_the_same_address(host):
+    gateway = host("debian11-static")
+    answers = dict(gateway.runner.answers)
+    argv = ("ip", "-j", "-d", "addr", "show")
+    links = json.loads(answers[argv])
+    twin = {**links[1], "ifname": "enP1p0s2", "master": "ens3", "addr_info": []}
+    answers[argv] = [*links, twin]
+    read = network.read(gateway.root, FakeRunner(answers))
+    assert read.findings == ()
+    assert [entry.name for entry in read.network.interfaces] == ["ens3"]
+    assert read.runtime["52:54:00:12:34:56"]["name"] == "ens3"

@@ -40,11 +40,12 @@ def mode(path):
 def test_login_user_is_a_name_of_uid_0(initrd, capture):
     prepare(capture, "admin", initrd)
     assert (initrd / "etc/passwd").read_text() == (
-        "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
-        "admin:x:0:0:admin:/root/admin:/bin/sh\n"
+        "root:x:0:0:root:/root:/bin/sh\nadmin:x:0:0:admin:/root/admin:/bin/sh\n"
+        "sshd:x:100:65534::/run/sshd:/bin/false\n"
     )
     assert (initrd / "etc/shadow").read_text() == (
-        "root:*:19000:0:99999:7:::\nsshd:!:19000::::::\nadmin:$6$salt$CANARYadminhash:19000:0:99999:7:::\n"
+        "root:$6$rounds=5000$salt$CANARYroothash:19000:0:99999:7:::\n"
+        "admin:$6$salt$CANARYadminhash:19000:0:99999:7:::\nsshd:!:19000::::::\n"
     )
     assert mode(initrd / "etc/shadow") == 0o600
     keys = initrd / "root/admin/.ssh/authorized_keys"

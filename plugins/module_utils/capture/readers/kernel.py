@@ -34,6 +34,7 @@ class Observed:
     interface: Interface
     is_up: bool
     has_carrier: bool = False
+    has_master: bool = False
     virtual_kind: str = ""
     leased: tuple[str, ...] = ()
     learned_routes: tuple[Route, ...] = ()
@@ -121,7 +122,9 @@ def _observed(root: Path, runner: Runner, record: dict[str, Any]) -> Observed:
     if not kind and record.get("link_type") != "ether":
         kind = str(record.get("link_type") or "unknown")
     flags = record.get("flags", ())
-    return Observed(interface, "UP" in flags, "LOWER_UP" in flags, kind, tuple(leased))
+    return Observed(
+        interface, "UP" in flags, "LOWER_UP" in flags, bool(record.get("master")), kind, tuple(leased)
+    )
 
 
 def _permanent_mac(root: Path, runner: Runner, record: dict[str, Any]) -> tuple[str, str]:
