@@ -37,6 +37,8 @@ def read(root: Path, runner: Runner, options: Mapping[str, Any] | None = None) -
     findings = [*found.findings, *path_findings]
     if ssh["has_match_blocks"]:
         findings.append(finding(kinds.SSHD_MATCH))
+    if ssh["not_carried"]:
+        findings.append(finding(kinds.SSHD_SETTING, settings=", ".join(ssh["not_carried"])))
     return {
         "version": VERSION,
         **identity.read(root),

@@ -40,6 +40,7 @@ _SSH = (
     "deny_groups",
     "authorized_keys_files",
     "has_match_blocks",
+    "not_carried",
 )
 
 

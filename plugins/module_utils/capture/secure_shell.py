@@ -43,6 +43,16 @@ _LISTS = (
 )
 
 
+#: Settings on which logins may depend, and that a new system knows nothing of, with their harmless value.
+_NOT_CARRIED = (
+    ("TrustedUserCAKeys", "none"),
+    ("AuthorizedKeysCommand", "none"),
+    ("AuthorizedPrincipalsFile", "none"),
+    ("AuthenticationMethods", "any"),
+    ("HostCertificate", "none"),
+)
+
+
 def read(root: Path, runner: Runner) -> dict[str, Any]:
     """Return the part ``ssh`` of a capture: host keys and policy."""
     values = _effective(root, runner)
@@ -57,6 +67,9 @@ def read(root: Path, runner: Runner) -> dict[str, Any]:
     document["listen"] = [entry for entry in document["listen"] if not _is_everywhere(entry)]
     document["authorized_keys_files"] = values.get("authorizedkeysfile") or list(DEFAULT_KEY_FILES)
     document["has_match_blocks"] = any(word == "match" for word, _rest in _lines(root, CONFIG))
+    document["not_carried"] = [
+        word for word, harmless in _NOT_CARRIED if values.get(word.lower(), [harmless])[0].lower() != harmless
+    ]
     document["host_keys"] = list(_host_keys(root, values.get("hostkey", [])))
     return document
 

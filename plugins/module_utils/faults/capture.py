@@ -159,6 +159,14 @@ SSHD_MATCH = _kind(
     "Bring the blocks in the payload's own sshd_config.d, or name a file with them in"
     " dualroot_capture_paths.",
 )
+SSHD_SETTING = _kind(
+    "sshd_setting",
+    "sshd uses {settings}, and that is not carried over",
+    "Logins that depend on certificates, key commands or several methods would not work in stage two nor"
+    " on the new system.",
+    "Make sure that the login of the run works with its password or with a key in authorized_keys, and"
+    " bring the setting in the payload's own sshd_config.d.",
+)
 SPECIAL_FILE = _kind(
     "special_file",
     "{path} is neither a file, a folder nor a link, and is not carried over",
@@ -195,6 +203,7 @@ WARNINGS = (
     INFERRED,
     LOCAL_RESOLVER,
     SSHD_MATCH,
+    SSHD_SETTING,
     SUDOERS_INVALID,
     ID_CONFLICT,
 )

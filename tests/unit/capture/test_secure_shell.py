@@ -23,6 +23,12 @@ def test_defaults(tmp_path):
     assert found["password_authentication"] == "yes"
     assert found["ports"] == [22]
     assert found["host_keys"] == []
+    assert found["not_carried"] == []
+
+
+def test_settings_that_logins_depend_on_are_named(tmp_path):
+    found = read(tmp_path, "TrustedUserCAKeys /etc/ssh/ca.pub\nAuthenticationMethods any\n")
+    assert found["not_carried"] == ["TrustedUserCAKeys"]
 
 
 def test_first_value_counts_and_includes_come_where_they_stand(tmp_path):
