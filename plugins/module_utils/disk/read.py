@@ -96,7 +96,11 @@ def _read_gpt(read: Callable[..., bytes], disk_sectors: int) -> tuple[Gpt | None
     primary = None
     for label, lba in (("primary", 1), ("backup", disk_sectors - 1)):
         try:
+            if disk_sectors < 2:
+                raise Damaged("the disk has no room for a table")
             header = parse_header(read(lba))
+            if header.entries_lba >= disk_sectors:
+                raise Damaged("its entries lie outside of the disk")
             if header.my_lba != lba:
                 raise Damaged(f"the header says that it is at sector {header.my_lba}")
             count = -(-header.entry_count * header.entry_bytes // max(len(read(lba)), 1))

@@ -1,0 +1,257 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is written, with which command, and when it is refused; with a fake disk of a file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk import describing, gpt, saving, table
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.read import read_disk
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+
+from tests.support import layouts
+from tests.support.fake_runner import FakeRunner
+from tests.support.trees import Tree, write_gpt, write_mbr
+
+RESOLVED = layouts.resolved("va")
+CONVERT = table.target(RESOLVED, "convert")
+COMMIT = table.target(RESOLVED, "commit")
+
+#: The whole command that makes layout va on an 8 GiB disk.
+WHOLE_ARGV = (
+    "sgdisk",
+    "--clear",
+    "--mbrtogpt",
+    f"--disk-guid={RESOLVED.disk_guid}",
+    "--set-alignment=1",
+    "--new=1:2048:6143",
+    "--typecode=1:21686148-6449-6E6F-744E-656564454649",
+    f"--partition-guid=1:{RESOLVED.partitions[0].uuid}",
+    "--change-name=1:bios",
+    "--new=2:6144:2103295",
+    "--typecode=2:0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    f"--partition-guid=2:{RESOLVED.partitions[1].uuid}",
+    "--change-name=2:dispatch",
+    "--new=3:2103296:10491903",
+    "--typecode=3:E6D6D379-F507-44C2-A23C-238F2A3DF928",
+    f"--partition-guid=3:{RESOLVED.partitions[2].uuid}",
+    "--change-name=3:VA",
+    "/dev/vda",
+)
+ADD_ARGV = (
+    "sgdisk",
+    "--set-alignment=1",
+    "--new=4:10491904:16775167",
+    "--typecode=4:E6D6D379-F507-44C2-A23C-238F2A3DF928",
+    f"--partition-guid=4:{RESOLVED.partitions[3].uuid}",
+    "--change-name=4:VB",
+    "/dev/vda",
+)
+TAKE_OVER = [("partx", "--update", "/dev/vda"), ("udevadm", "settle", "--timeout=30")]
+
+
+class Machine(Tree):
+    """A tree whose fake sgdisk writes the table, and whose fake partx makes the kernel know it."""
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.disk()
+        self.path = root / "dev/vda"
+        self.runner = FakeRunner(handler=self.handle)
+        self.written = CONVERT
+        self.signature = ""
+        self.kernel_follows = True
+
+    def handle(self, argv, _stdin):
+        if argv[0] == "sgdisk":
+            write_gpt(self.path, self.written)
+        elif argv[0] == "partx" and self.kernel_follows:
+            for entry in self.written.entries:
+                if not (self.root / f"sys/block/vda/vda{entry.number}").exists():
+                    self.partition("vda", entry.number, entry.first_lba * 512, entry.sectors * 512)
+        elif argv[0] == "blkid":
+            return self.signature
+        elif argv[0] not in ("partx", "udevadm"):
+            raise AssertionError(argv)
+        return None
+
+    def apply(self, upto="convert", resolved=RESOLVED, **options):
+        self.slept = []
+        return table.apply(self.runner, "/dev/vda", resolved, upto, root=self.root, sleep=self.slept.append, **options)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    return Machine(tmp_path)
+
+
+def first_mebibyte(machine):
+    with machine.path.open("rb") as stream:
+        return stream.read(1 << 20)
+
+
+def fault_of(machine, **options):
+    before = first_mebibyte(machine)
+    with pytest.raises(Fault) as raised:
+        machine.apply(**options)
+    assert first_mebibyte(machine) == before
+    assert not any(argv[0] == "sgdisk" for argv in machine.runner.calls)
+    return raised.value
+
+
+def test_an_empty_disk_gets_the_whole_table_at_once(machine):
+    assert machine.apply().kind == "replace"
+    assert machine.runner.calls == [("blkid", "-p", "-o", "export", "/dev/vda"), WHOLE_ARGV, *TAKE_OVER]
+    assert read_disk("/dev/vda", machine.root).gpt == CONVERT
+
+
+def test_a_second_time_nothing_is_run(machine):
+    machine.apply()
+    machine.runner.calls.clear()
+    assert machine.apply().kind == "none"
+    assert machine.runner.calls == []
+
+
+def test_commit_adds_to_a_disk_in_use(machine):
+    machine.apply()
+    machine.mount("vda2", "/boot/dispatch")
+    machine.runner.calls.clear()
+    machine.written = COMMIT
+    assert machine.apply("commit").kind == "add"
+    assert machine.runner.calls == [ADD_ARGV, *TAKE_OVER]
+    assert machine.apply("convert").kind == "none"
+
+
+def test_attributes_are_bits(machine):
+    entry = replace(CONVERT.entries[0], attributes=1 << 2 | 1 << 60)
+    argv = table.sgdisk_argv("/dev/sda", table.Change("add", (entry,), ()), CONVERT)
+    assert argv[-3:] == ["--attributes=1:set:2", "--attributes=1:set:60", "/dev/sda"]
+
+
+def test_another_table_needs_relabel(machine):
+    write_mbr(machine.path, [(0x83, 2048, 100000)])
+    fault = fault_of(machine)
+    assert fault.id == "disk.relabel_refused"
+    assert "already holds a dos table" in fault.what
+    assert machine.apply(relabel=True).kind == "replace"
+
+
+def test_a_changed_partition_needs_relabel(machine):
+    other = replace(CONVERT, entries=(replace(CONVERT.entries[0], last_lba=6142), *CONVERT.entries[1:]))
+    write_gpt(machine.path, other)
+    fault = fault_of(machine)
+    assert fault.id == "disk.relabel_refused"
+    assert "partition 1 'bios' at 2048-6142" in fault.what
+
+
+def test_a_file_system_on_the_bare_disk_needs_relabel(machine):
+    machine.signature = "DEVNAME=/dev/vda\nUUID=x\nTYPE=ext4\n"
+    assert "already holds ext4" in fault_of(machine).what
+
+
+def test_a_disk_in_use_is_never_relabelled(machine):
+    write_mbr(machine.path, [(0x83, 2048, 100000)])
+    machine.partition("vda", 1, 2048 * 512, 100000 * 512)
+    machine.mount("vda1", "/")
+    fault = fault_of(machine, relabel=True)
+    assert fault.id == "disk.in_use"
+    assert "/dev/vda1 mounted at /" in fault.what
+
+
+@pytest.mark.parametrize("size", [(8 << 30) - 512, (8 << 30) + 512])
+def test_one_sector_less_or_more_is_refused(tmp_path, size):
+    machine = Machine(tmp_path)
+    machine.write("sys/block/vda/size", str(size // 512))
+    assert fault_of(machine).id == "disk.wrong_geometry"
+
+
+def test_another_sector_size_is_refused(machine):
+    machine.write("sys/block/vda/queue/logical_block_size", "4096")
+    assert fault_of(machine).id == "disk.wrong_geometry"
+
+
+def test_added_partitions_must_be_in_free_space(machine):
+    other = replace(CONVERT, entries=(replace(CONVERT.entries[0], number=9, last_lba=20000),))
+    write_gpt(machine.path, other)
+    with pytest.raises(Fault) as raised:
+        table.apply_table(machine.runner, "/dev/vda", CONVERT, later=other.entries, root=machine.root)
+    assert raised.value.id == "disk.overlap"
+    assert machine.runner.calls == []
+
+
+def test_what_the_disk_did_not_keep_is_noticed(machine):
+    machine.written = replace(CONVERT, entries=CONVERT.entries[:2])
+    machine.kernel_follows = False
+    for entry in CONVERT.entries:
+        machine.partition("vda", entry.number, entry.first_lba * 512, entry.sectors * 512)
+    with pytest.raises(Fault) as raised:
+        machine.apply()
+    assert raised.value.id == "disk.read_back"
+    assert "partition 3 is missing" in raised.value.what
+
+
+def test_a_kernel_that_does_not_follow(machine):
+    machine.kernel_follows = False
+    with pytest.raises(Fault) as raised:
+        machine.apply()
+    assert raised.value.id == "disk.nodes_missing"
+    assert "/dev/vda1, /dev/vda2, /dev/vda3" in raised.value.what
+    assert len(machine.slept) == 300
+
+
+def test_old_signatures_are_cleared_before_the_table_names_them(machine):
+    with machine.path.open("r+b") as stream:
+        for offset in (2103296 * 512 + 512, 10491904 * 512 - 512, 2048 * 512 - 16):
+            stream.seek(offset)
+            stream.write(b"LABELONE01234567")
+    machine.apply()
+    with machine.path.open("rb") as stream:
+        for offset, kept in ((2103296 * 512 + 512, False), (10491904 * 512 - 512, False), (2048 * 512 - 16, True)):
+            stream.seek(offset)
+            assert (stream.read(16) == b"LABELONE01234567") is kept
+
+
+def test_before_and_after_as_documents(machine):
+    found = read_disk("/dev/vda", machine.root)
+    change = table.plan_change(found, CONVERT)
+    assert describing.describe(found) == {"table": "none", "table_id": "", "partitions": [], "problems": []}
+    after = describing.describe_after(found, change, CONVERT)
+    machine.apply()
+    found = read_disk("/dev/vda", machine.root)
+    assert describing.describe(found) == after
+    added = describing.describe_after(found, table.plan_change(found, COMMIT), COMMIT)
+    assert [part["name"] for part in added["partitions"]] == ["bios", "dispatch", "VA", "VB"]
+
+
+def test_copies_before_a_change(machine, tmp_path):
+    folder = tmp_path / "tables"
+    found = read_disk("/dev/vda", machine.root)
+    assert saving.save(machine.runner, "/dev/vda", found, folder, "now", machine.root) == ""
+    write_mbr(machine.path, [(0x83, 2048, 100000)])
+    found = read_disk("/dev/vda", machine.root)
+    path = saving.save(machine.runner, "/dev/vda", found, folder, "now", machine.root)
+    assert path == str(folder / "dev-vda-now.mbr")
+    assert (folder / "dev-vda-now.mbr").read_bytes() == first_mebibyte(machine)[:512]
+    assert folder.stat().st_mode & 0o777 == 0o700
+    write_gpt(machine.path, CONVERT)
+    found = read_disk("/dev/vda", machine.root)
+    copy = folder / "dev-vda-now.gpt"
+    runner = FakeRunner({("sgdisk", f"--backup={copy}", "/dev/vda"): lambda *_: copy.touch()})
+    assert saving.save(runner, "/dev/vda", found, folder, "now", machine.root) == str(copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_holds_no_table(tmp_path):
+    (tmp_path / "x").write_bytes(bytes(20000))
+    for name in ("x", "missing"):
+        with pytest.raises(Fault) as raised:
+            table.saved(tmp_path / name)
+        assert raised.value.id == "disk.table_file"
+
+
+def test_gpt_of_nothing_but_a_protective_mbr_is_replaced(machine):
+    write_gpt(machine.path, gpt.Gpt(RESOLVED.disk_guid, ()))
+    machine.path.open("r+b").close()
+    assert machine.apply().kind == "add"
