@@ -179,14 +179,10 @@ def build(options: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     cache, target = Path(options["cache"]), Path(options["dest"])
     wanted = order(options)
     if check_mode:
-        cached = (cache / f"payload-{wanted.digest()[:32]}" / "facts.json").is_file() and not options[
-            "refresh"
-        ]
+        cached = (cache / f"payload-{wanted.digest()[:32]}" / "facts.json").is_file() and not options["refresh"]
         placed = (target / f"rootfs{SUFFIXES[wanted.compression]}").is_file()
         return {"changed": not (cached and placed), "cached": cached}
-    return building.make_payload(
-        CommandRunner(), wanted, cache=cache, target=target, refresh=options["refresh"]
-    )
+    return building.make_payload(CommandRunner(), wanted, cache=cache, target=target, refresh=options["refresh"])
 
 
 def order(options: dict[str, Any]) -> building.PayloadOrder:

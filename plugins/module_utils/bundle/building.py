@@ -77,9 +77,7 @@ def make_environment(
     return {"changed": _digests(target) != before, "cached": cached, **facts}
 
 
-def make_payload(
-    runner: Runner, order: PayloadOrder, *, cache: Path, target: Path, refresh: bool
-) -> dict[str, Any]:
+def make_payload(runner: Runner, order: PayloadOrder, *, cache: Path, target: Path, refresh: bool) -> dict[str, Any]:
     """Write the payload's archive into ``target``; return ``{changed, cached, payload}``."""
     if order.source is not None and not order.source.is_file():
         raise Fault(kinds.PAYLOAD_UNREADABLE, source=order.source, reason="there is no such file")

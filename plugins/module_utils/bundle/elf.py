@@ -37,9 +37,7 @@ def read_needs(path: Path) -> Needs | None:
         data = file.read()
     headers = _program_headers(data)
     loader = "".join(_text(data, offset) for kind, offset, _, _ in headers if kind == PT_INTERP)
-    tags = [
-        tag for kind, offset, _, size in headers if kind == PT_DYNAMIC for tag in _tags(data, offset, size)
-    ]
+    tags = [tag for kind, offset, _, size in headers if kind == PT_DYNAMIC for tag in _tags(data, offset, size)]
     if not tags:
         return Needs((), (), loader)
     strings = _file_offset(headers, next(value for tag, value in tags if tag == DT_STRTAB))

@@ -180,8 +180,7 @@ def fill(runner: Runner, recipe: Recipe, full: Path, root: Path) -> None:
         recipe.modules_without,
     )
     extra = [
-        f"usr/lib/modules/{release}/{name}"
-        for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order")
+        f"usr/lib/modules/{release}/{name}" for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order")
     ]
     for name in ("bin", "sbin", "lib", "lib64"):
         (root / name).symlink_to(f"usr/{name}")
@@ -206,9 +205,7 @@ def fill(runner: Runner, recipe: Recipe, full: Path, root: Path) -> None:
     tree.overlay(recipe.overlay, root)
     tree.links(root, recipe.links)
     applets = runner.run(["chroot", str(full), "/usr/bin/busybox", "--list"]).text.split()
-    tree.links(
-        root, {f"usr/bin/{name}": "busybox" for name in applets if not (root / "usr/sbin" / name).exists()}
-    )
+    tree.links(root, {f"usr/bin/{name}": "busybox" for name in applets if not (root / "usr/sbin" / name).exists()})
     compile_python(runner, root)
     runner.run(["chroot", str(root), "/usr/sbin/depmod", release])
     for name in ("modules.dep", "modules.alias", "modules.symbols"):
@@ -274,9 +271,7 @@ def fill_interpreter(root: Path, target: Path, extra: Path) -> None:
     shutil.copyfile(program, target / "bin/python")
     (target / "bin/python").chmod(0o755)
     shutil.copytree(home, target / "lib" / home.name, symlinks=True)
-    wanted = tree.Selection(
-        [home.name], [f"usr/lib/{home.name}/lib-dynload"], (), ("libselinux.so.1", "libgcc_s.so.1")
-    )
+    wanted = tree.Selection([home.name], [f"usr/lib/{home.name}/lib-dynload"], (), ("libselinux.so.1", "libgcc_s.so.1"))
     for path in sorted(tree.select(root, wanted)):
         if ".so" in path.name and home.name not in path.parts:
             shutil.copyfile(path, target / "lib" / path.name)

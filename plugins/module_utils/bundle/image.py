@@ -47,15 +47,11 @@ def to_raw(runner: Runner, image: Path, scratch: Path) -> Path:
     disk = _from_ova(image, scratch) if tarfile.is_tarfile(image) else image
     shown = runner.run(["qemu-img", "info", "--output=json", str(disk)], accept=range(256))
     if shown.returncode:
-        raise Fault(
-            kinds.PAYLOAD_UNREADABLE, source=image, reason=shown.error_text.strip() or "no disk image"
-        )
+        raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason=shown.error_text.strip() or "no disk image")
     found = json.loads(shown.stdout)
     kind = str(found.get("format"))
     if kind not in FORMATS:
-        raise Fault(
-            kinds.PAYLOAD_UNREADABLE, source=image, reason=f"the image format {kind} is not known here"
-        )
+        raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason=f"the image format {kind} is not known here")
     if found.get("backing-filename"):
         raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason="the image needs another one behind it")
     if kind == "raw":
@@ -125,9 +121,7 @@ def export(runner: Runner, image: Path, number: int, target: Path, scratch: Path
 def is_root(tree: Path) -> bool:
     """Tell whether a mounted file system is a Linux root."""
     release = any((tree / name).is_file() or (tree / name).is_symlink() for name in ("etc/os-release",))
-    init = any(
-        (tree / name).is_symlink() or (tree / name).exists() for name in ("sbin/init", "usr/sbin/init")
-    )
+    init = any((tree / name).is_symlink() or (tree / name).exists() for name in ("sbin/init", "usr/sbin/init"))
     return release and (init or (tree / "usr/lib/systemd/systemd").exists())
 
 
@@ -147,9 +141,7 @@ def copy(runner: Runner, source: Path, target: Path) -> None:
     )
 
 
-def _add_boot(
-    runner: Runner, raw: Path, others: list[tuple[Area, str]], target: Path, mount_point: Path
-) -> None:
+def _add_boot(runner: Runner, raw: Path, others: list[tuple[Area, str]], target: Path, mount_point: Path) -> None:
     """Bring /boot along where the image has a partition of its own for it: the one that holds kernels."""
     if any((target / "boot").glob("vmlinuz*")):
         return
@@ -174,11 +166,7 @@ def _complain(image: Path, found: list[tuple[Area, str]], roots: list[int]) -> N
 def _from_ova(image: Path, scratch: Path) -> Path:
     """Return the only disk of an OVA, which is a tar of an OVF description and its disks (DSP0243)."""
     with tarfile.open(image) as archive:
-        disks = [
-            item
-            for item in archive
-            if item.isfile() and item.name.lower().endswith((".vmdk", ".img", ".qcow2"))
-        ]
+        disks = [item for item in archive if item.isfile() and item.name.lower().endswith((".vmdk", ".img", ".qcow2"))]
         if len(disks) != 1:
             reason = f"it holds {len(disks)} disks where one is wanted"
             raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason=reason)

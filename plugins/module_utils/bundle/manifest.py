@@ -120,9 +120,7 @@ def load(document: Any) -> Manifest:
     if not layouts:
         reader.problems.append(".layouts: must name at least one layout")
     elif manifest.layout and manifest.layout not in layouts:
-        reader.problems.append(
-            f".layout: {manifest.layout} is not among .layouts ({', '.join(sorted(layouts))})"
-        )
+        reader.problems.append(f".layout: {manifest.layout} is not among .layouts ({', '.join(sorted(layouts))})")
     if reader.problems:
         raise Fault(kinds.MANIFEST_INVALID, problems="; ".join(reader.problems))
     if manifest.architecture not in ARCHITECTURES:

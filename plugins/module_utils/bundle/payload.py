@@ -35,6 +35,8 @@ REMOVED = (
     "var/lib/apt/lists/*",
     "var/lib/dpkg/*-old",
     "var/tmp/*",
+    "lost+found",
+    "boot/lost+found",
     "tmp/*",
     "run/*",
     "root/.bash_history",
@@ -209,9 +211,7 @@ def inspect(root: Path) -> dict[str, Any]:
     release = kernels[-1].name[len("vmlinuz-") :] if kernels else ""
     if not kernels:
         missing.append("a kernel (boot/vmlinuz-*)")
-    elif not any(
-        (root / "boot" / name).is_file() for name in (f"initrd.img-{release}", f"initramfs-{release}.img")
-    ):
+    elif not any((root / "boot" / name).is_file() for name in (f"initrd.img-{release}", f"initramfs-{release}.img")):
         missing.append(f"an initramfs for the kernel {release} (boot/initrd.img-{release})")
     if not (root / "usr/sbin/sshd").exists() and not (root / "usr/bin/sshd").exists():
         missing.append("the SSH server (usr/sbin/sshd)")
@@ -246,9 +246,7 @@ def renderer_of(root: Path) -> str:
     """
     if (root / "usr/sbin/ifup").exists() or (root / "sbin/ifup").exists():
         return "ifupdown"
-    if (root / "usr/lib/systemd/systemd-networkd").exists() or (
-        root / "lib/systemd/systemd-networkd"
-    ).exists():
+    if (root / "usr/lib/systemd/systemd-networkd").exists() or (root / "lib/systemd/systemd-networkd").exists():
         return "networkd"
     raise Fault(
         kinds.PAYLOAD_INCOMPLETE,

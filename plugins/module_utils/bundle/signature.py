@@ -35,12 +35,10 @@ def verify(runner: Runner, manifest: Path, signature: Path, trusted: Sequence[Pa
     for certificate in trusted:
         check_certificate(runner, certificate)
     if signature.stat().st_size > MAX_SIGNATURE:
-        raise Fault(
-            kinds.SIGNATURE_WRONG, bundle=manifest.parent, reason="the signature file is far too large"
-        )
+        raise Fault(kinds.SIGNATURE_WRONG, bundle=manifest.parent, reason="the signature file is far too large")
     reason = ""
     for certificate in trusted:
-        done = runner.run(verify_argv(manifest, signature, certificate), accept=range(0, 256))
+        done = runner.run(verify_argv(manifest, signature, certificate), accept=range(256))
         if done.returncode == 0:
             return certificate
         reason = _last_reason(done.error_text)
@@ -73,12 +71,10 @@ def check_certificate(runner: Runner, certificate: Path) -> None:
     """Raise ``bundle.trust_unusable`` unless the file is a PEM certificate that is valid now."""
     if not certificate.is_file():
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="there is no such file")
-    shown = runner.run(["openssl", "x509", "-in", str(certificate), "-noout"], accept=range(0, 256))
+    shown = runner.run(["openssl", "x509", "-in", str(certificate), "-noout"], accept=range(256))
     if shown.returncode:
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="it holds no certificate in PEM format")
-    valid = runner.run(
-        ["openssl", "x509", "-in", str(certificate), "-noout", "-checkend", "0"], accept=range(0, 256)
-    )
+    valid = runner.run(["openssl", "x509", "-in", str(certificate), "-noout", "-checkend", "0"], accept=range(256))
     if valid.returncode:
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="the certificate has expired")
 

@@ -48,9 +48,7 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():
-            raise Fault(
-                kinds.UNREACHABLE, bundle=folder, file="manifest.json", reason="There is no such folder"
-            )
+            raise Fault(kinds.UNREACHABLE, bundle=folder, file="manifest.json", reason="There is no such folder")
         self.folder: Path | None = folder
         self._folder = folder
 
@@ -60,9 +58,7 @@ class FolderSource:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Fault(
-                kinds.UNREACHABLE, bundle=self._folder, file=name, reason=str(error.strerror)
-            ) from error
+            raise Fault(kinds.UNREACHABLE, bundle=self._folder, file=name, reason=str(error.strerror)) from error
 
     def size(self, name: str) -> int | None:
         path = self._folder / name

@@ -45,9 +45,7 @@ def select(tree: Path, selection: Selection) -> set[Path]:
     missing: list[str] = []
     kept: set[Path] = set()
     for name in selection.programs:
-        found = next(
-            (tree / folder / name for folder in PROGRAM_FOLDERS if _exists(tree / folder / name)), None
-        )
+        found = next((tree / folder / name for folder in PROGRAM_FOLDERS if _exists(tree / folder / name)), None)
         if found is None:
             missing.append(name)
         else:
@@ -56,16 +54,10 @@ def select(tree: Path, selection: Selection) -> set[Path]:
         matches = list(tree.glob(pattern))
         if not matches:
             missing.append(pattern)
-        kept.update(
-            item for match in matches for item in _below(match) if not _left_out(tree, item, selection)
-        )
+        kept.update(item for match in matches for item in _below(match) if not _left_out(tree, item, selection))
     for name in selection.libraries:
         found = next(
-            (
-                elf.inside(tree, folder) / name
-                for folder in LIBRARY_FOLDERS
-                if _exists(elf.inside(tree, folder) / name)
-            ),
+            (elf.inside(tree, folder) / name for folder in LIBRARY_FOLDERS if _exists(elf.inside(tree, folder) / name)),
             None,
         )
         if found is None:

@@ -53,8 +53,7 @@ def describe(
             kernel_release=str(payload["kernel_release"]),
         ),
         layouts={
-            path.stem: describe_file(folder, f"layouts/{path.name}")
-            for path in sorted(folder.glob("layouts/*.json"))
+            path.stem: describe_file(folder, f"layouts/{path.name}") for path in sorted(folder.glob("layouts/*.json"))
         },
         layout=layout,
     )

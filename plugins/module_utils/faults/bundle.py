@@ -12,8 +12,7 @@ UNREACHABLE = FaultKind(
     what="The file {file} of the bundle {bundle} can't be read",
     why="{reason}. Nothing was changed on any host.",
     how=(
-        "Check dualroot_bundle: a folder on the controller, or an http(s) URL that the controller and "
-        "the hosts reach."
+        "Check dualroot_bundle: a folder on the controller, or an http(s) URL that the controller and the hosts reach."
     ),
 )
 
@@ -36,14 +35,9 @@ TRUNCATED = FaultKind(
 ALTERED = FaultKind(
     id="bundle.altered",
     phase="preflight",
-    what=(
-        "The file {file} of the bundle is not the one that its manifest names: SHA-256 {found}, not {wanted}"
-    ),
+    what=("The file {file} of the bundle is not the one that its manifest names: SHA-256 {found}, not {wanted}"),
     why="At least one bit was changed after the build, by a fault of a disk or network or by somebody.",
-    how=(
-        "Do not use this copy. Copy the bundle again from where it was built; if that differs too, "
-        "build it again."
-    ),
+    how=("Do not use this copy. Copy the bundle again from where it was built; if that differs too, build it again."),
 )
 
 MANIFEST_INVALID = FaultKind(
@@ -90,20 +84,14 @@ TRUST_UNUSABLE = FaultKind(
     phase="preflight",
     what="The trusted key {file} can't be used: {reason}",
     why="A file of dualroot_trusted_keys must be a certificate in PEM format that has not expired.",
-    how=(
-        "Correct dualroot_trusted_keys; `openssl x509 -noout -dates -subject -in FILE` shows what a "
-        "file holds."
-    ),
+    how=("Correct dualroot_trusted_keys; `openssl x509 -noout -dates -subject -in FILE` shows what a file holds."),
 )
 
 SIGNATURE_WRONG = FaultKind(
     id="bundle.signature_wrong",
     phase="preflight",
     what="The signature of the bundle {bundle} was made by none of the trusted keys, or for another manifest",
-    why=(
-        "openssl says: {reason}. Either the manifest was changed after it was signed, or somebody "
-        "else signed it."
-    ),
+    why=("openssl says: {reason}. Either the manifest was changed after it was signed, or somebody else signed it."),
     how=(
         "Do not use this copy. Get the bundle from its builder again, or add the builder's certificate to"
         " dualroot_trusted_keys if you know it is theirs."
@@ -181,10 +169,7 @@ IMAGE_LVM = FaultKind(
     id="bundle.image_lvm",
     phase="build",
     what="The image {image} keeps its root file system in {kind} (partition {number})",
-    why=(
-        "The building machine would have to activate it through device-mapper, which this release "
-        "does not do."
-    ),
+    why=("The building machine would have to activate it through device-mapper, which this release does not do."),
     how=(
         "Start the image, pack its root there with `tar --one-file-system --xattrs --acls --numeric-owner`,"
         " and build from that archive (dualroot_build_payload_source)."
@@ -205,8 +190,7 @@ KEY_EXPOSED = FaultKind(
     what="The signing key {key} {problem}",
     why="Who can read the key can sign what replaces the systems of your hosts.",
     how=(
-        "Keep the key outside of the bundle folder, with mode 0600, and make a new one if it was "
-        "readable for others."
+        "Keep the key outside of the bundle folder, with mode 0600, and make a new one if it was readable for others."
     ),
 )
 
