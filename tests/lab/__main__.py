@@ -97,7 +97,7 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--image", default="debian11", choices=sorted(RECIPES))
     verb.add_argument("--memory", type=int, default=Options.memory_mib, help="MiB")
     verb.add_argument("--cpus", type=int, default=Options.cpus)
-    verb.add_argument("--extra-disk", action="append", default=[], metavar="SIZE", help="as 1G; repeatable")
+    verb.add_argument("--extra-disk", action="append", default=[], metavar="SIZE", help="as 1G, or clone; repeatable")
     verb.add_argument("--lifetime", type=int, default=Options.lifetime, help="seconds until it is ended")
     verb.add_argument("--no-wait", action="store_true", help="do not wait for SSH")
     verb.set_defaults(do=do_start)

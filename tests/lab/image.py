@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import shutil
 import struct
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import accelerator
+from .cache import cache_folder, locked
 from .credentials import Credentials, generate_login
 from .recipes import GUEST_FILES, Recipe
 
@@ -53,18 +52,12 @@ class Image:
         return Credentials.load(self.folder / "credentials.json")
 
 
-def cache_folder() -> Path:
-    """Return the folder that built images live in; it may be deleted at any time."""
-    chosen = os.environ.get("DUALROOT_CACHE")
-    return Path(chosen) / "lab" if chosen else Path.home() / ".cache/dualroot/lab"
-
-
 def build(recipe: Recipe) -> Image:
     """Return the image of ``recipe``, building it if the cache has none. Raises ``ImageError``."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     image = Image(recipe, cache / f"{recipe.name}-{recipe.digest()[:16]}")
-    with _lock(cache / f"{recipe.name}.lock"):
+    with locked(cache / f"{recipe.name}.lock"):
         if not image.folder.exists():
             if os.geteuid() != 0:
                 raise ImageError("building an image needs root, for its owners, modes and device nodes")
@@ -72,14 +65,6 @@ def build(recipe: Recipe) -> Image:
                 _build_in(recipe, Path(scratch))
                 (Path(scratch) / "image").rename(image.folder)
     return image
-
-
-@contextlib.contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Let one process at a time build a recipe; the others wait and use its image."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build_in(recipe: Recipe, scratch: Path) -> None:

@@ -18,8 +18,9 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from . import accelerator, recipes
 from .credentials import Credentials
@@ -31,6 +32,7 @@ SSH_SECONDS = 300.0
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.2
+CLONE = "clone"
 
 
 class MachineError(Exception):
@@ -39,12 +41,16 @@ class MachineError(Exception):
 
 @dataclass(frozen=True)
 class Options:
-    """How a machine is made; sizes as QEMU writes them (``8G``). ``lifetime`` is in seconds."""
+    """How a machine is made. ``lifetime`` is in seconds.
+
+    An extra disk is a size as QEMU writes it (``8G``), or ``CLONE`` for a twin of the system disk.
+    """
 
     image: str
     memory_mib: int = 1024
     cpus: int = 2
     extra_disks: tuple[str, ...] = ()
+    serial: str = "LAB0815"
     lifetime: int = 4 * 3600
 
 
@@ -62,10 +68,9 @@ class Machine:
         """Make the machine's folder, with an overlay on its image; build the image if need be."""
         image = image or build(recipes.RECIPES[options.image])
         folder.mkdir(parents=True, mode=0o700)
-        (folder / "machine.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
-        _create_overlay(folder / "disk0.qcow2", image.disk)
-        for number, size in enumerate(options.extra_disks, start=1):
-            _create_empty(folder / f"disk{number}.qcow2", size)
+        _save(options, folder)
+        for number, size in enumerate((CLONE, *options.extra_disks)):
+            _create_disk(folder / f"disk{number}.qcow2", size, image.disk)
         machine = cls(folder)
         machine._write_login(image.credentials)
         return machine
@@ -171,6 +176,34 @@ class Machine:
         self._await(lambda: self.process_id() is None, seconds, "the guest did not shut down")
         self.stop()
 
+    def change(self, **options: Any) -> None:
+        """Change options of the machine, as ``memory_mib``; they count from its next start on."""
+        self.options = replace(self.options, **options)
+        _save(self.options, self.folder)
+
+    def stop_at_reboot(self, seconds: float) -> None:
+        """Let the guest go on until it reboots, and be off then; returns when it is off."""
+        with self.monitor() as monitor:
+            monitor.execute("set-action", reboot="shutdown")
+        self._await(lambda: self.process_id() is None, seconds, "the guest did not reboot")
+        self.stop()
+
+    def forward_ssh(self, forwarded: bool) -> None:
+        """Let the controller reach the guest or not; the guest's own network stays as it is."""
+        with self.monitor() as monitor:
+            if forwarded:
+                monitor.human(f"hostfwd_add net0 tcp:127.0.0.1:{self.port}-:22")
+            else:
+                monitor.human(f"hostfwd_remove net0 tcp:127.0.0.1:{self.port}")
+
+    def console(self) -> str:
+        """Return all that the guest has written to its serial console."""
+        return self.serial_log.read_text(errors="replace") if self.serial_log.exists() else ""
+
+    def wait_for_console(self, text: str, seconds: float, since: int = 0) -> None:
+        """Wait until ``text`` appears on the console, behind its first ``since`` characters."""
+        self._await(lambda: text in self.console()[since:], seconds, f"no {text!r} on the console")
+
     def reset(self) -> None:
         """Press the reset button."""
         with self.monitor() as monitor:
@@ -200,6 +233,20 @@ class Machine:
         if done.returncode != 0:
             raise MachineError(f"{command}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
         return done.stdout.decode(errors="replace")
+
+    def login_by_password(self) -> str:
+        """Log in with the password alone and return the name of the user who is in."""
+        argv = self.ssh_command("id", "-un")
+        # The first value of an option counts, so these go before the others.
+        argv[1:1] = ["-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password", "-o", "BatchMode=no"]
+        secret = self.folder / "password"
+        secret.touch(mode=0o600)
+        secret.write_text(self.credentials.password + "\n")
+        argv = ["sshpass", "-f", str(secret), *argv]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
+        if done.returncode != 0:
+            raise MachineError(f"{self.name}: no login by password: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode().strip()
 
     def wait_for_ssh(self, seconds: float = SSH_SECONDS) -> None:
         """Wait until the guest lets its user in."""
@@ -277,7 +324,10 @@ class Machine:
         for number in range(1 + len(self.options.extra_disks)):
             disk = f"disk{number}"
             argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
-            argv += ["-device", f"virtio-blk-pci,drive={disk},serial=LAB0815-{number},addr={8 + number:#x}"]
+            argv += [
+                "-device",
+                f"virtio-blk-pci,drive={disk},serial={self.options.serial}-{number},addr={8 + number:#x}",
+            ]
         return argv
 
 
@@ -293,10 +343,10 @@ def running(folder: Path, options: Options, image: Image | None = None) -> Itera
         machine.stop()
 
 
-def _create_overlay(path: Path, backing: Path) -> None:
-    argv = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(backing), "-F", "raw", str(path)]
-    subprocess.run(argv, check=True)
+def _save(options: Options, folder: Path) -> None:
+    (folder / "machine.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
 
 
-def _create_empty(path: Path, size: str) -> None:
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(path), size], check=True)
+def _create_disk(path: Path, size: str, backing: Path) -> None:
+    what = ["-b", str(backing), "-F", "raw", str(path)] if size == CLONE else [str(path), size]
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *what], check=True)

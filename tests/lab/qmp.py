@@ -61,13 +61,17 @@ class Monitor:
             raise QmpError(f"{command}: {error}") from error
         raise QmpError(f"{command}: QEMU closed the connection")
 
+    def human(self, command: str) -> str:
+        """Run a command of the human monitor, for what has no machine form, and return its text."""
+        return str(self.execute("human-monitor-command", **{"command-line": command}))
+
     def ssh_port(self) -> int:
         """Return the loopback port that QEMU forwards to the guest's SSH.
 
         QEMU chose it itself (``hostfwd=tcp:127.0.0.1:0-:22``), so no other process can take it in
         between. No machine format tells it; the human monitor is the only place to ask.
         """
-        text = self.execute("human-monitor-command", **{"command-line": "info usernet"})
+        text = self.human("info usernet")
         found = re.search(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s+\S+\s+22\s", text)
         if not found:
             raise QmpError(f"no forwarded SSH port in: {text}")

@@ -1,0 +1,85 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Whole runs on real virtual machines; each keeps its serial log, which is shown when a test fails."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.bundles import Bundle, build_bundle
+from tests.lab.machine import Machine, Options, running
+from tests.lab.playbook import Outcome, run_playbook
+
+#: How many characters of a serial log a failed test shows.
+SHOWN_CONSOLE = 6000
+
+_machines = pytest.StashKey[list[Machine]]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for machine in item.config.stash.get(_machines, []):
+            title = f"end of {machine.serial_log}"
+            report.sections.append((title, machine.console()[-SHOWN_CONSOLE:].replace("\r", "")))
+    return report
+
+
+class Host:
+    """A running source host with its inventory, its reports, and the way to run playbooks on it."""
+
+    def __init__(self, machine: Machine, bundle: Bundle, reports: Path) -> None:
+        self.machine = machine
+        self.bundle = bundle
+        self.reports = reports
+
+    @property
+    def name(self) -> str:
+        return self.machine.name
+
+    def play(self, playbook: str, *, verbosity: int = 0, **variables: Any) -> Outcome:
+        """Run a playbook on this host alone; ``variables`` come on top of the bundle's own."""
+        return run_playbook(
+            playbook,
+            {**self.bundle.variables(), **variables},
+            self.reports,
+            inventory=self.machine.inventory,
+            verbosity=verbosity,
+        )
+
+    def boot_id(self) -> str:
+        return self.machine.ssh("cat /proc/sys/kernel/random/boot_id").strip()
+
+
+StartHost = Callable[..., Host]
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    """The bundle of layout ``va`` with Debian 13, from the cache where nothing has changed."""
+    return build_bundle("debian13-va")
+
+
+@pytest.fixture(scope="module")
+def start_host(
+    bundle: Bundle, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[StartHost]:
+    """Start hosts by their options; they live until the tests of the file are done, and no longer."""
+    machines = pytestconfig.stash.setdefault(_machines, [])
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> Host:
+            folder = tmp_path_factory.mktemp("host")
+            chosen = Options(**{"image": "debian11", **options})
+            machine = stack.enter_context(running(folder / "gw-0815", chosen))
+            machines.append(machine)
+            return Host(machine, bundle, folder / "reports")
+
+        yield start
+    machines.clear()

@@ -1,0 +1,120 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Stage two that finds something wrong goes back to the old system, and the controller says why.
+
+What goes wrong is arranged between the end of the old system and the start of stage two: the machine is
+switched off at its reboot, changed, and switched on again. Each test so knows that its fault was there.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from tests.lab.playbook import Outcome
+
+from . import disk_content
+from .conftest import Host, StartHost
+
+#: Preflight, snapshot, capture and staging, under emulation on a busy machine.
+STAGING_SECONDS = 900.0
+STAGE_TWO_SECONDS = 300.0
+
+
+@pytest.fixture(scope="module")
+def host(start_host: StartHost) -> Host:
+    """One host for all of it: after each fault it must be as able to run as before."""
+    return start_host()
+
+
+class Migration:
+    """``playbooks/migrate.yml`` in the background, with the machine off where stage two would begin."""
+
+    def __init__(self, host: Host, variables: dict[str, Any]) -> None:
+        self._outcomes: list[Outcome] = []
+        self._thread = threading.Thread(target=self._run, args=(host, variables))
+        self._thread.start()
+
+    def _run(self, host: Host, variables: dict[str, Any]) -> None:
+        self._outcomes.append(host.play("migrate", dualroot_consent=1, **variables))
+
+    def outcome(self) -> Outcome:
+        self._thread.join()
+        return self._outcomes[0]
+
+
+@contextmanager
+def before_stage_two(host: Host, **variables: Any) -> Iterator[Migration]:
+    """Start a migration; the body runs with the machine off. Afterwards the machine is on in stage two."""
+    migration = Migration(host, variables)
+    try:
+        host.machine.stop_at_reboot(STAGING_SECONDS)
+    except BaseException:
+        # A playbook that failed before the reboot says more than that there was none.
+        print(migration.outcome().output[-4000:])
+        raise
+    yield migration
+    host.machine.start()
+
+
+def _assert_returned(host: Host, outcome: Outcome, fault: str, boot_id: str) -> dict[str, Any]:
+    """The run ended as returned, with this fault, in an old system that is as before."""
+    assert outcome.returncode != 0
+    result = outcome.result(host.name)
+    assert (result["outcome"], result["fault"]["id"]) == ("returned", fault), outcome.output[-4000:]
+    assert all(result["fault"][name] for name in ("phase", "what", "why", "how"))
+    assert result["fault"]["what"] in outcome.output
+    assert host.boot_id() != boot_id
+    assert host.machine.ssh("cat /etc/debian_version; findmnt -no SOURCE /").split() == ["11.11", "/dev/vda1"]
+    return result
+
+
+@pytest.mark.parametrize(
+    ("change", "back", "fault"),
+    [
+        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.not_found"),
+        ({"memory_mib": 330}, {"memory_mib": 1024}, "stage_two.too_little_ram"),
+    ],
+    ids=["another disk", "too little memory"],
+)
+def test_a_machine_that_is_not_the_planned_one(
+    host: Host, change: dict[str, Any], back: dict[str, Any], fault: str
+) -> None:
+    boot_id = host.boot_id()
+    with before_stage_two(host) as migration:
+        host.machine.change(**change)
+    outcome = migration.outcome()
+    try:
+        _assert_returned(host, outcome, fault, boot_id)
+    finally:
+        host.machine.stop()
+        host.machine.change(**back)
+        host.machine.start()
+        host.machine.wait_for_ssh()
+
+
+def test_a_payload_damaged_after_staging(host: Host) -> None:
+    boot_id = host.boot_id()
+    with before_stage_two(host) as migration, disk_content.changed(host.machine.disk, host.machine.folder) as root:
+        (payload,) = (root / "var/lib/dualroot/stage").glob("rootfs.tar.*")
+        with payload.open("r+b") as file:
+            file.seek(payload.stat().st_size // 2)
+            file.write(b"damaged!")
+    result = _assert_returned(host, migration.outcome(), "stage_two.file_damaged", boot_id)
+    assert payload.name in result["fault"]["what"]
+
+
+def test_no_go_from_the_controller(host: Host) -> None:
+    boot_id = host.boot_id()
+    machine = host.machine
+    with before_stage_two(host, dualroot_go_timeout=20) as migration:
+        since = len(machine.console())
+    machine.forward_ssh(False)
+    # The old system greets at its console again: stage two waited, gave up and went back.
+    machine.wait_for_console("login:", STAGE_TWO_SECONDS, since)
+    machine.forward_ssh(True)
+    _assert_returned(host, migration.outcome(), "stage_two.no_go", boot_id)
