@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from types import ModuleType
 
-BEGIN = "<!-- findings: written by tests/tools/write_findings_page.py -->"
+BEGIN = "<!-- findings: written by tests/bin/write_findings_page.py -->"
 END = "<!-- end of findings -->"
 _HEADINGS = (("REFUSALS", "Refuse"), ("WARNINGS", "Warn"), ("NOTES", "Note"))
 

@@ -44,7 +44,7 @@ def page() -> str:
         "same record is shown\n"
         "by the failing task, on the console of stage two, and in the report. Words in {braces} are "
         "filled in.\n\n"
-        "This page is written from the code by `tests/tools/write_faults_page.py`; a test compares the "
+        "This page is written from the code by `tests/bin/write_faults_page.py`; a test compares the "
         "two.\n"
     )
     return "\n".join([head, *_sections(all_kinds())])

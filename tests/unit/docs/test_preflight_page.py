@@ -15,4 +15,4 @@ PAGE = Path(__file__).parents[3] / "docs/preflight.md"
 
 def test_the_table_is_the_catalogue() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert text == with_table(text, preflight), "run tests/tools/write_findings_page.py"
+    assert text == with_table(text, preflight), "run tests/bin/write_findings_page.py"

@@ -36,4 +36,4 @@ def test_a_kind_is_whole(kind):
 
 def test_the_page_is_written_from_the_code():
     text = (REPOSITORY / "docs/faults.md").read_text(encoding="utf-8")
-    assert text == page(), "run tests/tools/write_faults_page.py"
+    assert text == page(), "run tests/bin/write_faults_page.py"
