@@ -139,7 +139,7 @@ VOLUME_LARGER = FaultKind(
 UNKNOWN_FILE_SYSTEM = FaultKind(
     id="volumes.unknown_file_system",
     phase="volumes",
-    what="No program is known that makes a file system of kind {kind} on {device}",
+    what="No program is known that makes a file system of kind {file_system} on {device}",
     why="Only ext4, xfs, vfat and swap are made by this collection.",
     how="Correct the kind in the layout.",
 )

@@ -36,7 +36,7 @@ def make_argv(system: ResolvedFileSystem, device: str) -> list[str]:
         argv = ["mkswap"]
         argv += _option("-L", system.label) + _option("-U", system.uuid)
     else:
-        raise Fault(kinds.UNKNOWN_FILE_SYSTEM, kind=system.kind, device=device)
+        raise Fault(kinds.UNKNOWN_FILE_SYSTEM, file_system=system.kind, device=device)
     return [*argv, device]
 
 
