@@ -194,7 +194,7 @@ if [ -f "($dr_disk)/titles" ]; then
 fi
 @MENU@
 menuentry "Recovery system (by SSH)" --id r {
-  if [ "$dr_why" = no-bootable-slot ]; then dr_boot_recovery no-bootable-slot ; fi
+  if [ "$dr_why" = no-bootable-slot ]; then dr_boot_recovery no_slot ; fi
   dr_boot_recovery chosen
   dr_otherwise r
 }

@@ -9,6 +9,7 @@ configuration is neither edited nor generated anew, and the default entry stays 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ from typing import Any
 from ..archive.durable import sync_directory, write_file
 from ..faults import boot as kinds
 from ..faults.fault import Fault
+from ..probe.mounts import place_of
 from ..runner import Runner
-from . import host_loader, mounts
+from . import host_loader
 from .dispatcher import ALWAYS, check_arguments
 from .host_loader import HostLoader
 from .settle import settle
@@ -96,12 +98,12 @@ def with_block(text: str, block: str) -> str:
 
 def custom_config(runner: Runner, loader: HostLoader, entry: Entry) -> str:
     """Return what ``custom.cfg`` is to be with the entry in it."""
-    mount = mounts.find(entry.kernel.parent)
-    if mount is None:
-        raise Fault(kinds.NO_LOADER, problem=f"no mount holds {entry.kernel.parent}")
-    uuid = host_loader.file_system_uuid(runner, mount)
-    paths = {path: mounts.path_on_device(path, mount) for path in (entry.kernel, *entry.initrds)}
-    return with_block(_read(loader.custom_config), render(entry, mount.fstype, uuid, paths))
+    folder = entry.kernel.parent
+    place = place_of(runner, os.path.realpath(folder))
+    if place is None or not place.uuid:
+        raise Fault(kinds.NO_LOADER, problem=f"no file system with a UUID holds {folder}")
+    paths = {path: f"{place.inside}/{path.name}" for path in (entry.kernel, *entry.initrds)}
+    return with_block(_read(loader.custom_config), render(entry, place.mount.fstype, place.uuid, paths))
 
 
 def write_custom_config(loader: HostLoader, text: str) -> None:
@@ -143,8 +145,6 @@ def armed_entry(runner: Runner, loader: HostLoader) -> str:
 
 def arm(runner: Runner, loader: HostLoader) -> str:
     """Set the one-shot, read it back and return it; raises ``Fault`` ``boot.not_armed``."""
-    if not loader.environment.is_file():
-        runner.run([loader.editenv_tool, str(loader.environment), "create"])
     if loader.reboot_tool:
         runner.run([loader.reboot_tool, ENTRY_ID])
     else:

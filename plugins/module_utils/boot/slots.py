@@ -132,7 +132,7 @@ def check_mounted(mount: Path) -> None:
 def writable(runner: Runner, mount: Path) -> Iterator[None]:
     """Let ``mount`` be written to inside; a read-only one is read-only again afterwards, always."""
     found = mounts.find(mount)
-    if found is None or not found.read_only:
+    if found is None or not mounts.is_read_only(found):
         yield
         return
     runner.run(["mount", "-o", "remount,rw", str(mount)])

@@ -66,7 +66,7 @@ class Staging:
         self.directory = Path(self.plan["staging"]["directory"])
         self.run_directory = Path(self.plan["staging"]["run_directory"])
         self._digests: dict[tuple[int, int], str] = {}
-        self.loader = host_loader.detect()
+        self.loader = host_loader.detect(runner)
         one_shot.check_support(self.loader)
 
     def pending(self) -> list[Change]:
@@ -86,7 +86,13 @@ class Staging:
     def apply(self) -> list[Change]:
         """Do what is pending and return it."""
         changes = self.pending()
-        for folder in (self.directory.parent, self.directory, self.run_directory, self.boot_directory):
+        for folder in (
+            self.directory.parent,
+            self.directory,
+            self.run_directory.parent,
+            self.run_directory,
+            self.boot_directory,
+        ):
             _make_private(folder)
         for change in changes:
             self._apply(change)
@@ -238,9 +244,9 @@ def remains(
 ) -> list[Change]:
     """Return what ``disarm`` would take away, in its order; changes nothing."""
     found = []
-    loader = _loader()
+    loader = _loader(runner)
     if loader is not None:
-        if loader.editenv_tool and one_shot.ENTRY_ID in one_shot.armed_entry(runner, loader):
+        if one_shot.ENTRY_ID in one_shot.armed_entry(runner, loader):
             found.append(Change("one-shot", str(loader.environment)))
         text = one_shot.read_custom_config(loader)
         if text != one_shot.with_block(text, ""):
@@ -260,7 +266,7 @@ def disarm(
 ) -> list[Change]:
     """Take a staging back: the one-shot first, then the entry, then the files, secrets shredded."""
     changes = remains(runner, boot_directory, state_directory)
-    loader = _loader()
+    loader = _loader(runner)
     for change in changes:
         if change.what == "folder":
             _remove_folder(Path(change.path))
@@ -276,14 +282,14 @@ def disarm(
 
 def armed_entry(runner: Runner) -> str:
     """Return the one-shot entry of this host, empty if there is none."""
-    loader = _loader()
-    return one_shot.armed_entry(runner, loader) if loader and loader.editenv_tool else ""
+    loader = _loader(runner)
+    return one_shot.armed_entry(runner, loader) if loader else ""
 
 
-def _loader() -> host_loader.HostLoader | None:
+def _loader(runner: Runner) -> host_loader.HostLoader | None:
     # A host without GRUB has no entry to take back, but may have files.
     with contextlib.suppress(Fault):
-        return host_loader.detect()
+        return host_loader.detect(runner)
     return None
 
 

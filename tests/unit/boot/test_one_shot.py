@@ -4,100 +4,64 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import host_loader, mounts, one_shot
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import host_loader, one_shot
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.host_loader import HostLoader
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.one_shot import Entry
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.probe.mounts import Place
 
 from tests.support.fake_runner import Answers, FakeRunner, failed
 
-NEXT_ENTRY = 'if [ "${next_entry}" ] ; then\n  set default="${next_entry}"\nfi\n'
-CUSTOM = "if [ -f  $prefix/custom.cfg ]; then\n  source $prefix/custom.cfg\nfi\n"
-ROOT_LINE = "28 1 8:1 / {root} rw,relatime - {fstype} /dev/sda1 rw\n"
+FACTS = {
+    "kind": "grub2",
+    "directory": "/boot/grub2",
+    "reboot_tool": "grub2-reboot",
+    "editenv_tool": "grub2-editenv",
+    "grubby": None,
+    "reads_custom_cfg": True,
+    "handles_next_entry": True,
+    "environment_doubt": "",
+}
 
 
-def make_host(root: Path, folder: str = "boot/grub", config: str = NEXT_ENTRY + CUSTOM, fstype: str = "ext4") -> Path:
-    """Make the files by which a host's GRUB is known; return the folder of its programs."""
-    (root / folder).mkdir(parents=True)
-    (root / folder / "grub.cfg").write_text(config)
-    (root / "proc/self").mkdir(parents=True)
-    (root / "proc/self/mountinfo").write_text(ROOT_LINE.format(root=root, fstype=fstype))
-    (root / "sys/dev/block/8:1").mkdir(parents=True)
-    programs = root / "programs"
-    programs.mkdir()
-    prefix = Path(folder).name
-    for name in (f"{prefix}-reboot", f"{prefix}-editenv"):
-        (programs / name).write_text("")
-        (programs / name).chmod(0o755)
-    return programs
-
-
-@pytest.mark.parametrize(("folder", "prefix"), [("boot/grub", "grub"), ("boot/grub2", "grub2")])
-def test_loader_of_both_families(tmp_path: Path, folder: str, prefix: str) -> None:
-    programs = make_host(tmp_path, folder)
-    loader = host_loader.detect(tmp_path, str(programs))
-    assert loader == HostLoader(
-        directory=tmp_path / folder,
-        reboot_tool=str(programs / f"{prefix}-reboot"),
-        editenv_tool=str(programs / f"{prefix}-editenv"),
-        grubby="",
-        reads_custom_config=True,
-        handles_next_entry=True,
-        environment_doubt="",
-    )
-    assert loader.environment == tmp_path / folder / "grubenv"
+def test_loader_from_the_facts_of_a_host() -> None:
+    loader = host_loader.from_facts(FACTS)
+    assert loader == HostLoader(Path("/boot/grub2"), "grub2-reboot", "grub2-editenv", "", True, True, "")
+    assert str(loader.environment) == "/boot/grub2/grubenv"
     one_shot.check_support(loader)
 
 
-def test_host_without_grub(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["grub-legacy", "other", "none"])
+def test_host_without_grub_2(kind: str) -> None:
     with pytest.raises(Fault) as caught:
-        host_loader.detect(tmp_path)
-    assert caught.value.id == "boot.no_loader"
+        host_loader.from_facts({**FACTS, "kind": kind})
+    assert caught.value.id == "boot.no_loader" and kind in caught.value.what
+
+
+def test_detection_reads_the_host(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="no_loader"):
+        host_loader.detect(FakeRunner(), tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("fstype", "kind", "doubt"),
+    ("change", "problem"),
     [
-        ("btrfs", "", "btrfs"),
-        ("zfs", "", "zfs"),
-        ("ext4", "dm", "device-mapper"),
-        ("xfs", "md", "software RAID"),
+        ({"environment_doubt": "it lies on lvm"}, "it lies on lvm"),
+        ({"handles_next_entry": False}, "does not look at next_entry"),
+        ({"reads_custom_cfg": False}, "does not read custom.cfg"),
+        ({"editenv_tool": None}, "grub-editenv"),
     ],
 )
-def test_environment_that_grub_cannot_write(tmp_path: Path, fstype: str, kind: str, doubt: str) -> None:
-    programs = make_host(tmp_path, fstype=fstype)
-    if kind:
-        (tmp_path / "sys/dev/block/8:1" / kind).mkdir()
-    loader = host_loader.detect(tmp_path, str(programs))
-    assert doubt in loader.environment_doubt
+def test_loader_that_knows_no_one_shot(change: dict[str, Any], problem: str) -> None:
     with pytest.raises(Fault) as caught:
-        one_shot.check_support(loader)
-    assert caught.value.id == "boot.one_shot_unsupported" and doubt in caught.value.what
-
-
-@pytest.mark.parametrize(
-    ("config", "programs", "problem"),
-    [
-        (CUSTOM, True, "does not look at next_entry"),
-        (NEXT_ENTRY, True, "does not read custom.cfg"),
-        (NEXT_ENTRY + CUSTOM, False, "grub-editenv"),
-    ],
-)
-def test_loader_that_knows_no_one_shot(tmp_path: Path, config: str, programs: bool, problem: str) -> None:
-    found = make_host(tmp_path, config=config)
-    with pytest.raises(Fault) as caught:
-        one_shot.check_support(host_loader.detect(tmp_path, str(found) if programs else "/none"))
-    assert problem in caught.value.what
-
-
-def test_uuid_is_asked_of_the_device_itself() -> None:
-    argv = ("blkid", "-c", "/dev/null", "-s", "UUID", "-o", "value", "/dev/block/8:1")
-    mount = mounts.Mount((8, 1), "/", "/", (), "ext4", "/dev/root")
-    assert host_loader.file_system_uuid(FakeRunner({argv: "1234-abcd\n"}), mount) == "1234-abcd"
+        one_shot.check_support(host_loader.from_facts({**FACTS, **change}))
+    assert caught.value.id == "boot.one_shot_unsupported" and problem in caught.value.what
 
 
 @pytest.fixture
@@ -115,16 +79,23 @@ ENTRY = Entry(
 )
 
 
+def place(target: str, fstype: str, inside: str, uuid: str = "1234-abcd") -> Place:
+    mount = Mount("8:1", target, fstype, "/dev/sda1", "rw", "/")
+    return Place(mount, "/dev/sda1", uuid, inside, ("part",), ("sda",), 1, 1)
+
+
 @pytest.mark.parametrize(
-    ("mount", "fstype", "module", "prefix"),
-    [("/", "ext4", "ext2", "/boot/dualroot"), ("/boot", "xfs", "xfs", "/dualroot")],
+    ("found", "module", "prefix"),
+    [
+        (place("/", "ext4", "/boot/dualroot"), "ext2", "/boot/dualroot"),
+        (place("/boot", "xfs", "/dualroot"), "xfs", "/dualroot"),
+    ],
 )
 def test_entry_with_and_without_a_separate_boot(
-    loader: HostLoader, monkeypatch: pytest.MonkeyPatch, mount: str, fstype: str, module: str, prefix: str
+    loader: HostLoader, monkeypatch: pytest.MonkeyPatch, found: Place, module: str, prefix: str
 ) -> None:
-    found = mounts.Mount((8, 1), "/", mount, (), fstype, "/dev/sda1")
-    monkeypatch.setattr(mounts, "find", lambda path: found)
-    runner = FakeRunner(handler=lambda argv, stdin: "1234-abcd\n")
+    monkeypatch.setattr(one_shot, "place_of", lambda runner, path: found)
+    runner = FakeRunner()
     assert one_shot.custom_config(runner, loader, ENTRY) == (
         "### BEGIN dualroot.migrate ###\n"
         '# The one-shot entry of a migration; removed by the state "disarmed" of the module initramfs_stage.\n'
@@ -189,18 +160,21 @@ def test_arm_reads_back(loader: HostLoader) -> None:
     assert runner.calls == [("grub-reboot", "dualroot-convert"), listing(loader)]
 
 
-def test_arm_without_reboot_tool_and_environment(loader: HostLoader) -> None:
-    loader.environment.unlink()
-    tool = HostLoader(**{**vars(loader), "reboot_tool": ""})
-    create = ("grub-editenv", str(loader.environment), "create")
+def test_arm_without_reboot_tool(loader: HostLoader) -> None:
+    tool = replace(loader, reboot_tool="")
     setting = ("grub-editenv", str(loader.environment), "set", "next_entry=dualroot-convert")
-
-    def answer(argv: Any, stdin: Any) -> Any:
-        loader.environment.write_text("")
-
-    runner = FakeRunner({create: answer, setting: None, listing(loader): "next_entry=dualroot-convert\n"})
+    runner = FakeRunner({setting: None, listing(loader): "next_entry=dualroot-convert\n"})
     one_shot.arm(runner, tool)
-    assert runner.calls == [create, setting, listing(loader)]
+    assert runner.calls == [setting, listing(loader)]
+
+
+@pytest.mark.parametrize("found", [None, place("/", "overlay", "/boot/dualroot", "")])
+def test_boot_folder_that_grub_cannot_name(
+    loader: HostLoader, monkeypatch: pytest.MonkeyPatch, found: Place | None
+) -> None:
+    monkeypatch.setattr(one_shot, "place_of", lambda runner, path: found)
+    with pytest.raises(Fault, match="no_loader"):
+        one_shot.custom_config(FakeRunner(), loader, ENTRY)
 
 
 def test_arm_that_does_not_hold(loader: HostLoader) -> None:

@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio, install, mounts, slot_state, slots
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slots import Wish
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
 from tests.boot.machine import make_plan, resolved_layout
@@ -23,35 +24,39 @@ MOUNTINFO = """\
 90 28 8:2 / /boot rw,relatime shared:40 - xfs /dev/sda2 rw
 95 28 8:3 /@home /srv/with\\040space rw - btrfs /dev/sda3 rw
 99 28 8:4 / /boot/dispatch ro,relatime - ext4 /dev/sda4 ro
+99 28 8:4 / /boot/bound ro,relatime - ext4 /dev/sda4 rw
 """
 
 
 @pytest.fixture
-def mountinfo(tmp_path: Path) -> Path:
-    path = tmp_path / "mountinfo"
-    path.write_text(MOUNTINFO)
-    return path
+def system(tmp_path: Path) -> Path:
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/mountinfo").write_text(MOUNTINFO)
+    return tmp_path
 
 
 @pytest.mark.parametrize(
-    ("path", "device", "inside"),
+    ("path", "target"),
     [
-        ("/boot/dualroot/vmlinuz", (8, 2), "/dualroot/vmlinuz"),
-        ("/boot", (8, 2), "/"),
-        ("/bootable", (8, 1), "/bootable"),
-        ("/var/lib/dualroot", (8, 1), "/var/lib/dualroot"),
-        ("/srv/with space/x", (8, 3), "/@home/x"),
+        ("/boot/dualroot/vmlinuz", "/boot"),
+        ("/boot", "/boot"),
+        ("/bootable", "/"),
+        ("/srv/with space/x", "/srv/with space"),
     ],
 )
-def test_mount_of_a_path(mountinfo: Path, path: str, device: tuple[int, int], inside: str) -> None:
-    mount = mounts.find(Path(path), mountinfo)
-    assert mount is not None and mount.device == device
-    assert mounts.path_on_device(Path(path), mount) == inside
+def test_mount_of_a_path(system: Path, path: str, target: str) -> None:
+    mount = mounts.find(Path(path), system)
+    assert mount is not None and mount.target == target
 
 
-def test_mount_read_only(mountinfo: Path) -> None:
-    found = {mount.target: mount.read_only for mount in mounts.parse(mountinfo.read_text())}
-    assert found["/boot/dispatch"] and not found["/boot"]
+@pytest.mark.parametrize(("path", "read_only"), [("/boot", False), ("/boot/dispatch", True), ("/boot/bound", True)])
+def test_mount_read_only(system: Path, path: str, read_only: bool) -> None:
+    mount = mounts.find(Path(path), system)
+    assert mount is not None and mounts.is_read_only(mount) is read_only
+
+
+def test_no_mount_is_known(tmp_path: Path) -> None:
+    assert mounts.find(Path("/boot"), tmp_path) is None
 
 
 def test_cpio_is_private_and_the_same_every_time() -> None:
@@ -174,7 +179,7 @@ def dispatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     mount = tmp_path / "dispatch"
     mount.mkdir()
     slot_state.write(mount, slot_state.mark_good(slot_state.initial(("a", "b")), "a"))
-    found = mounts.Mount((8, 4), "/", str(mount), ("ro",), "ext4", "/dev/sda4")
+    found = Mount("8:4", str(mount), "ext4", "/dev/sda4", "ro,relatime", "/")
     monkeypatch.setattr(mounts, "find", lambda path: found)
     return mount
 

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import fetch, host_loader, mounts, one_shot, staging
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import fetch, host_loader, one_shot, staging
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.fetch import Artefact
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.host_loader import HostLoader
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document
+from ansible_collections.dualroot.migrate.plugins.module_utils.probe.mounts import Place
 
 from tests.support.fake_runner import FakeRunner, failed
 
@@ -54,15 +56,14 @@ class Host:
         self.loader = HostLoader(self.grub, "grub-reboot", "grub-editenv", "", True, True, "")
         self.next_entry = ""
         self.runner = FakeRunner(handler=self.answer)
-        mount = mounts.Mount((8, 1), "/", str(root), (), "ext4", "/dev/sda1")
-        monkeypatch.setattr(mounts, "find", lambda path: mount)
-        monkeypatch.setattr(host_loader, "detect", lambda: self.loader)
+        mount = Mount("8:1", "/", "ext4", "/dev/sda1", "rw", "/")
+        place = Place(mount, "/dev/sda1", "1234-abcd", "/boot/dualroot", ("part",), ("sda",), 1, 1)
+        monkeypatch.setattr(one_shot, "place_of", lambda runner, path: place)
+        monkeypatch.setattr(host_loader, "detect", lambda runner: self.loader)
         for module in (one_shot, staging):
             monkeypatch.setattr(module, "settle", lambda path: None)
 
     def answer(self, argv: Sequence[str], stdin: bytes | None) -> Any:
-        if argv[0] == "blkid":
-            return "1234-abcd\n"
         if argv[0] == "grub-reboot":
             self.next_entry = argv[1]
             return None
