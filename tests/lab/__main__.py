@@ -8,11 +8,14 @@ Machines live in ``.work/lab/NAME`` (or under ``DUALROOT_LAB``); ``start`` print
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from .bundles import RECIPES as BUNDLES
+from .bundles import BundleError, build_bundle
 from .image import ImageError, build
 from .machine import Machine, MachineError, Options
 from .recipes import RECIPES
@@ -42,6 +45,10 @@ def find(name: str) -> Machine:
 def do_build(arguments: argparse.Namespace) -> None:
     for name in arguments.image:
         print(build(RECIPES[name]).folder)
+
+
+def do_bundle(arguments: argparse.Namespace) -> None:
+    print(json.dumps(build_bundle(arguments.name).variables()))
 
 
 def do_start(arguments: argparse.Namespace) -> None:
@@ -92,6 +99,9 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("build", help="build images into the cache")
     verb.add_argument("image", nargs="+", choices=sorted(RECIPES))
     verb.set_defaults(do=do_build)
+    verb = verbs.add_parser("bundle", help="build a bundle into the cache, and print its variables as JSON")
+    verb.add_argument("name", choices=sorted(BUNDLES))
+    verb.set_defaults(do=do_bundle)
     verb = verbs.add_parser("start", help="make a machine, or take up a stopped one, and wait for its SSH")
     verb.add_argument("name")
     verb.add_argument("--image", default="debian11", choices=sorted(RECIPES))
@@ -117,7 +127,7 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         arguments.do(arguments)
-    except (ImageError, MachineError) as error:
+    except (BundleError, ImageError, MachineError) as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     return 0

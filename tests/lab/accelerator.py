@@ -20,12 +20,12 @@ _API_VERSION = 12
 
 def qemu_arguments() -> list[str]:
     """Return ``-accel`` and ``-cpu`` for QEMU."""
-    if _processor_virtualizes(Path("/proc/cpuinfo").read_text()) and _kvm_answers():
+    if processor_virtualizes(Path("/proc/cpuinfo").read_text()) and _kvm_answers():
         return ["-accel", "kvm", "-cpu", "host"]
     return ["-accel", "tcg,thread=multi"]
 
 
-def _processor_virtualizes(cpuinfo: str) -> bool:
+def processor_virtualizes(cpuinfo: str) -> bool:
     return re.search(r"^flags\s*:.*\b(vmx|svm)\b", cpuinfo, re.MULTILINE) is not None
 
 
