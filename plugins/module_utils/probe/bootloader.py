@@ -33,8 +33,8 @@ def read_bootloader(runner: Runner, root: Path = sysfs.ROOT) -> dict[str, Any]:
         "directory": folder,
         "config": f"{folder}/grub.cfg",
         "environment": environment,
-        "reboot_tool": _tool(root, "grub-reboot", "grub2-reboot"),
-        "editenv_tool": _tool(root, "grub-editenv", "grub2-editenv"),
+        "reboot_tool": _tool(root, folder, "reboot"),
+        "editenv_tool": _tool(root, folder, "editenv"),
         "grubby": _program(root, "grubby"),
         "reads_custom_cfg": bool(re.search(r"^\s*(source|configfile)\s+\S*custom\.cfg", config, re.M)),
         "handles_next_entry": bool(re.search(r"set\s+default=[\"']?\$\{?next_entry", config)),
@@ -100,8 +100,12 @@ def _without_grub(root: Path) -> dict[str, Any]:
     }
 
 
-def _tool(root: Path, *names: str) -> str | None:
-    return next((name for name in names if _program(root, name)), None)
+def _tool(root: Path, folder: str, name: str) -> str | None:
+    """Return GRUB's tool; the RHEL family names tools and folder ``grub2``, so the two go together."""
+    names = [f"grub2-{name}", f"grub-{name}"]
+    if folder == "/boot/grub":
+        names.reverse()
+    return next((one for one in names if _program(root, one)), None)
 
 
 def _program(root: Path, name: str) -> str | None:
