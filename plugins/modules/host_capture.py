@@ -104,6 +104,7 @@ from ..module_utils.capture import document, network
 from ..module_utils.capture.finding import fault_of
 from ..module_utils.capture.redact import redact
 from ..module_utils.capture.write import Writer
+from ..module_utils.faults import capture as kinds
 from ..module_utils.faults.fault import Fault
 from ..module_utils.runner import CommandRunner
 
@@ -124,7 +125,10 @@ def main() -> None:
 
 def capture(module: Any, runner: Any, root: Path) -> dict[str, Any]:
     """Read, judge, write; returns the module's result."""
-    wanted = document.read(root, runner, module.params)
+    try:
+        wanted = document.read(root, runner, module.params)
+    except PermissionError as error:
+        raise Fault(kinds.NOT_ROOT, path=error.filename) from error
     if module.params["renderer"]:
         for problem in network.render_problems(wanted["network"], module.params["renderer"]):
             if problem not in wanted["findings"]:

@@ -17,7 +17,7 @@ from ..faults import capture as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
 from .finding import finding
-from .model import GlobalDns, Interface, Network, Route, Unsupported, network_from, unique
+from .model import Dns, GlobalDns, Interface, Network, Route, Unsupported, network_from, unique
 from .network_up import bring_up
 from .readers import dhclient, ifcfg, ifupdown, kernel, networkd, resolv_conf
 from .readers.configured import Configured
@@ -36,6 +36,8 @@ _PROBLEMS: dict[str, Callable[[Network], list[str]]] = {
     "ifupdown": ifupdown_writer.problems,
     "networkd": networkd_writer.problems,
 }
+#: What makes name servers of /etc/network/interfaces take effect.
+_DNS_HOOKS = ("/sbin/resolvconf", "/usr/sbin/resolvconf", "/etc/network/if-up.d/resolved")
 #: Kinds of virtual interfaces that carry the host's own addresses, if they have any.
 _CARRYING = ("bond", "bridge", "vlan", "team", "macvlan")
 
@@ -52,7 +54,7 @@ class NetworkRead:
 def read(root: Path, runner: Runner) -> NetworkRead:
     """Read configuration and kernel state of the host under ``root`` and reconcile them."""
     observed = kernel.read(root, runner)
-    by_dhclient = ifupdown.read(root) or ifcfg.read(root)
+    by_dhclient = _with_live_dns(root, ifupdown.read(root)) or ifcfg.read(root)
     configured = dhclient.complete(root, by_dhclient) if by_dhclient else networkd.read(root)
     findings: list[dict[str, str]] = []
     unsupported = list(configured.unsupported) if configured else []
@@ -91,6 +93,16 @@ def render_problems(network: Network | Mapping[str, Any], renderer: str) -> list
     if problems:
         found.append(finding(kinds.NETWORK_UNSUPPORTED, problems="; ".join(problems)))
     return found
+
+
+def _with_live_dns(root: Path, configured: Configured | None) -> Configured | None:
+    """Drop ``dns-*`` lines of ifupdown that do nothing: only resolvconf and resolved's hook read them."""
+    if configured is None or any(exists(root, path) for path in _DNS_HOOKS):
+        return configured
+    if not resolv_conf.read(root).servers:
+        return configured
+    interfaces = tuple(replace(entry, dns=Dns()) for entry in configured.interfaces)
+    return replace(configured, interfaces=interfaces)
 
 
 def _configured_interfaces(

@@ -22,6 +22,12 @@ NETWORK_UNSUPPORTED = _kind(
     "Change the named lines on the host so that plain addresses, routes and DHCP remain, check that the"
     " host still works after a reboot, and run again.",
 )
+NOT_ROOT = _kind(
+    "not_root",
+    "{path} cannot be read",
+    "Accounts, keys and the SSH identity of a host are readable by root only.",
+    "Set ansible_become: true (and ansible_become_password where sudo asks), or log in as root.",
+)
 MAC_MISSING = _kind(
     "mac_missing",
     "The interface {name} has no permanent MAC address that could be read",
@@ -183,6 +189,7 @@ ID_CONFLICT = _kind(
 
 REFUSALS = (
     NETWORK_UNSUPPORTED,
+    NOT_ROOT,
     MAC_MISSING,
     PATH_MISSING,
     PATH_REFUSED,

@@ -91,3 +91,13 @@ def test_what_the_renderer_cannot_say_is_a_finding(host):
     assert "client identifier" in next(
         one["what"] for one in result["findings"] if one["severity"] == "refuse"
     )
+
+
+def test_without_the_rights_of_root(gateway, monkeypatch):
+    def refuse(*_arguments):
+        raise PermissionError(13, "Permission denied", "/etc/shadow")
+
+    monkeypatch.setattr(document, "read", refuse)
+    with pytest.raises(Fault) as fault:
+        capture(Module(), gateway.runner, gateway.root)
+    assert fault.value.id == "capture.not_root"

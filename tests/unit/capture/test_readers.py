@@ -40,7 +40,6 @@ def test_debian_static(host):
                 Route("10.20.0.0/16", "192.0.2.254"),
                 Route("10.30.0.0/16", "192.0.2.254"),
             ),
-            dns=Dns(("192.0.2.53", "198.51.100.53"), ("gateway.example", "example.com")),
         ),
     )
     assert read.network.dns == GlobalDns(
@@ -54,6 +53,16 @@ def test_debian_static(host):
         ("ip", "-j", "-4", "route", "show", "table", "main"),
         ("ip", "-j", "-6", "route", "show", "table", "main"),
     ]
+
+
+def test_name_servers_of_interfaces_count_with_resolvconf(host):
+    gateway = host("debian11-static")
+    (gateway.root / "sbin").mkdir()
+    (gateway.root / "sbin/resolvconf").write_text("")
+    read = network.read(gateway.root, gateway.runner)
+    assert read.network.interfaces[0].dns == Dns(
+        ("192.0.2.53", "198.51.100.53"), ("gateway.example", "example.com")
+    )
 
 
 def test_debian_dhcp(host):
