@@ -94,10 +94,17 @@ generation:
   type: int
   sample: 3
 copies:
-  description: Both copies of the state; RV(copies[].damage) is empty for a good one.
+  description: Both copies of the state.
   returned: success
   type: list
   elements: dict
+  contains:
+    name:
+      description: Its file on the dispatch file system.
+      type: str
+    damage:
+      description: What is wrong with it; empty for a good one.
+      type: str
   sample:
     - name: state
       damage: ''
