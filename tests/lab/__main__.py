@@ -17,7 +17,7 @@ from pathlib import Path
 from .bundles import RECIPES as BUNDLES
 from .bundles import BundleError, build_bundle
 from .image import ImageError, build
-from .machine import Machine, MachineError, Options
+from .machine import Machine, MachineError, Options, end_on_signal
 from .recipes import RECIPES
 
 REPOSITORY = Path(__file__).parents[2]
@@ -125,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+    end_on_signal()
     try:
         arguments.do(arguments)
     except (BundleError, ImageError, MachineError) as error:

@@ -16,7 +16,7 @@ import time
 from . import image, recipes
 from .bundles import BundleError, build_bundle
 from .image import ImageError
-from .machine import MachineError, Options, running
+from .machine import MachineError, Options, end_on_signal, running
 from .playbook import TOP, run_playbook
 
 HOST = "gw-0815"
@@ -29,6 +29,7 @@ LOOK = '. /etc/os-release; echo "$PRETTY_NAME"; hostname; ip -4 -br address; lsb
 
 def main() -> int:
     started = time.monotonic()
+    end_on_signal()
     try:
         return _demo(started)
     except (BundleError, ImageError, MachineError) as error:

@@ -15,7 +15,6 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +60,13 @@ def build(recipe: Recipe) -> Image:
         if not image.folder.exists():
             if os.geteuid() != 0:
                 raise ImageError("building an image needs root, for its owners, modes and device nodes")
-            with tempfile.TemporaryDirectory(prefix=f"{recipe.name}-", dir=cache) as scratch:
-                _build_in(recipe, Path(scratch))
-                (Path(scratch) / "image").rename(image.folder)
+            scratch = cache / f"{recipe.name}.building"
+            # What a build that was killed has left; the lock says that nobody is at it.
+            shutil.rmtree(scratch, ignore_errors=True)
+            scratch.mkdir(mode=0o700)
+            _build_in(recipe, scratch)
+            (scratch / "image").rename(image.folder)
+            shutil.rmtree(scratch)
     return image
 
 
@@ -84,7 +87,8 @@ def _build_in(recipe: Recipe, scratch: Path) -> None:
 
 def _install_packages(recipe: Recipe, root: Path, log: Path) -> None:
     mirror = os.environ.get("DUALROOT_MIRROR", DEFAULT_MIRROR)
-    argv = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(recipe.packages)}"]
+    argv = ["setpriv", "--pdeathsig", "TERM", "--", "mmdebstrap", "--mode=root"]
+    argv += ["--variant=minbase", f"--include={','.join(recipe.packages)}"]
     argv += ['--aptopt=APT::Install-Recommends "false"', '--aptopt=Acquire::Retries "5"']
     argv += [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("man", "doc", "locale", "info")]
     # Without the security suite: a suite that no longer changes makes the same host every time.

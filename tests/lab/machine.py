@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -341,6 +342,11 @@ def running(folder: Path, options: Options, image: Image | None = None) -> Itera
         yield machine
     finally:
         machine.stop()
+
+
+def end_on_signal() -> None:
+    """Let SIGTERM end this process like an error does, so that what it started is ended too."""
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 
 def _save(options: Options, folder: Path) -> None:

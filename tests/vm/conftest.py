@@ -12,13 +12,17 @@ from typing import Any
 import pytest
 
 from tests.lab.bundles import Bundle, build_bundle
-from tests.lab.machine import Machine, Options, running
+from tests.lab.machine import Machine, Options, end_on_signal, running
 from tests.lab.playbook import Outcome, run_playbook
 
 #: How many characters of a serial log a failed test shows.
 SHOWN_CONSOLE = 6000
 
 _machines = pytest.StashKey[list[Machine]]()
+
+
+def pytest_configure() -> None:
+    end_on_signal()
 
 
 @pytest.hookimpl(wrapper=True)
