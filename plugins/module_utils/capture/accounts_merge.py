@@ -98,9 +98,7 @@ def conflicts(accounts: Mapping[str, Any], passwd: str, group: str) -> list[dict
     return merge(accounts, passwd, "", group).findings
 
 
-def _merge_groups(
-    wanted: Iterable[Mapping[str, Any]], users: _Table, groups: _Table, result: Merged
-) -> dict[int, int]:
+def _merge_groups(wanted: Iterable[Mapping[str, Any]], users: _Table, groups: _Table, result: Merged) -> dict[int, int]:
     """Add and extend groups; returns ``{gid on the old system: gid on the new one}``."""
     gids: dict[int, int] = {}
     for entry in wanted:
@@ -134,9 +132,7 @@ def _placed(user: User, users: _Table, result: Merged) -> User:
     if have is not None and have < FIRST_USER:
         # A system account of the new system: its files belong to the id that it has there.
         other = f"{user.name} as {have}"
-        result.findings.append(
-            finding(kinds.ID_CONFLICT, what="user", name=user.name, id=user.uid, other=other)
-        )
+        result.findings.append(finding(kinds.ID_CONFLICT, what="user", name=user.name, id=user.uid, other=other))
         return replace(user, uid=have)
     owner = users.ids().get(user.uid, "")
     uid, owner_moved_to = _free_for(user.uid, user.name, "user", users, result)

@@ -40,9 +40,7 @@ def apply(writer: Writer, capture: Mapping[str, Any]) -> None:
 def _hosts(writer: Writer, hostname: str, entries: Any) -> None:
     """Add the host's own entries to the file of the new system, and one for its name."""
     lines = (read_text(writer.root, "/etc/hosts") or _LOCAL).splitlines()
-    have = {
-        (words[0], name) for words in (line.partition("#")[0].split() for line in lines) for name in words[1:]
-    }
+    have = {(words[0], name) for words in (line.partition("#")[0].split() for line in lines) for name in words[1:]}
     wanted = list(entries)
     named = {name for entry in wanted for name in entry["names"]} | {name for _address, name in have}
     if hostname not in named:

@@ -43,9 +43,7 @@ def read(root: Path, runner: Runner, options: Mapping[str, Any] | None = None) -
         "version": VERSION,
         **identity.read(root),
         "network": {**found.network.to_document(), "runtime": found.runtime},
-        "accounts": accounts.read(
-            root, tuple(ssh["authorized_keys_files"]), str(chosen.get("login_user") or "")
-        ),
+        "accounts": accounts.read(root, tuple(ssh["authorized_keys_files"]), str(chosen.get("login_user") or "")),
         "ssh": ssh,
         "extra_paths": entries,
         "findings": findings,

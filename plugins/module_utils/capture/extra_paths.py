@@ -113,9 +113,7 @@ def _read_path(
 def normalised(path: str) -> str:
     """Return the path without ``//`` and trailing ``/``; a fault for one that is refused."""
     clean = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
-    is_refused = clean in _REFUSED or any(
-        clean == tree or clean.startswith(f"{tree}/") for tree in _REFUSED_TREES
-    )
+    is_refused = clean in _REFUSED or any(clean == tree or clean.startswith(f"{tree}/") for tree in _REFUSED_TREES)
     if not path.startswith("/") or ".." in path.split("/") or is_refused:
         raise Fault(kinds.PATH_REFUSED, path=path)
     return clean

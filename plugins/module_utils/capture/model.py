@@ -119,9 +119,7 @@ def network_from(document: Network | Mapping[str, Any]) -> Network:
     return Network(
         interfaces=tuple(_interface(entry) for entry in document.get("interfaces", ())),
         dns=GlobalDns(**_known(GlobalDns, document.get("dns") or {})),
-        unsupported=tuple(
-            Unsupported(**_known(Unsupported, entry)) for entry in document.get("unsupported", ())
-        ),
+        unsupported=tuple(Unsupported(**_known(Unsupported, entry)) for entry in document.get("unsupported", ())),
         source=str(document.get("source", "")),
     )
 
@@ -136,9 +134,7 @@ def _interface(document: Mapping[str, Any]) -> Interface:
 def _known(kind: type, document: Mapping[str, Any]) -> dict[str, Any]:
     names = {entry.name for entry in fields(kind)}
     return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in document.items()
-        if name in names
+        name: tuple(value) if isinstance(value, list) else value for name, value in document.items() if name in names
     }
 
 

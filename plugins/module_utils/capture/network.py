@@ -200,9 +200,7 @@ def _inferred_interfaces(
     for interface in result:
         if interface.dhcp4:
             address = next(entry for seen in observed if seen.name == interface.name for entry in seen.leased)
-            findings.append(
-                finding(kinds.DHCP_LEASE, name=interface.name, address=address, mac=interface.mac)
-            )
+            findings.append(finding(kinds.DHCP_LEASE, name=interface.name, address=address, mac=interface.mac))
     return result
 
 
@@ -249,9 +247,7 @@ def _runtime(observed: tuple[Observed, ...]) -> dict[str, Any]:
             "name": seen.name,
             "addresses": list(seen.interface.addresses),
             "leased": list(seen.leased),
-            "routes": [
-                {"to": route.to, "via": route.via} for route in seen.interface.routes + seen.learned_routes
-            ],
+            "routes": [{"to": route.to, "via": route.via} for route in seen.interface.routes + seen.learned_routes],
         }
         for seen in observed
         if seen.interface.mac and not seen.virtual_kind and not seen.has_master

@@ -64,9 +64,7 @@ def redact(document: Mapping[str, Any]) -> dict[str, Any]:
             **_only(ssh, _SSH),
             "host_keys": [_host_key(entry) for entry in ssh.get("host_keys", ())],
         },
-        "extra_paths": [
-            {**_only(entry, _ENTRY), **_size(entry)} for entry in document.get("extra_paths", ())
-        ],
+        "extra_paths": [{**_only(entry, _ENTRY), **_size(entry)} for entry in document.get("extra_paths", ())],
         "redacted": True,
     }
 

@@ -100,8 +100,7 @@ def private_keys(ssh: Mapping[str, Any]) -> list[str]:
 def includes_drop_ins(root: Path) -> bool:
     """Tell whether sshd of the system under ``root`` reads ``sshd_config.d``."""
     return any(
-        word == "include" and DROP_IN_FOLDER in rest
-        for word, rest in _parsed(read_text(root, CONFIG).splitlines())
+        word == "include" and DROP_IN_FOLDER in rest for word, rest in _parsed(read_text(root, CONFIG).splitlines())
     )
 
 
@@ -166,9 +165,7 @@ def _parsed(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _host_keys(root: Path, configured: list[str]) -> Iterator[dict[str, Any]]:
     default = [
-        f"/etc/ssh/{name}"
-        for name in names(root, "/etc/ssh")
-        if name.startswith("ssh_host_") and name.endswith("_key")
+        f"/etc/ssh/{name}" for name in names(root, "/etc/ssh") if name.startswith("ssh_host_") and name.endswith("_key")
     ]
     for private in configured or default:
         for path in (private, f"{private}.pub", f"{private}-cert.pub"):

@@ -29,9 +29,7 @@ class Writer:
         """Make ``path`` a regular file; links on the way are followed, the last one as well."""
         return self._file(path, inside(self.root, path), content, mode, uid, gid)
 
-    def own_file(
-        self, path: str, content: bytes | str, *, mode: int = 0o644, uid: int = 0, gid: int = 0
-    ) -> bool:
+    def own_file(self, path: str, content: bytes | str, *, mode: int = 0o644, uid: int = 0, gid: int = 0) -> bool:
         """Make ``path`` itself a regular file; a link of that name is replaced."""
         return self._file(path, inside(self.root, path, follow_last=False), content, mode, uid, gid)
 

@@ -162,8 +162,7 @@ SSHD_MATCH = _kind(
     "sshd_match",
     "sshd_config has Match blocks, and they are not carried over",
     "Only the global login policy, ports and keys of sshd are; rules for single users would be missing.",
-    "Bring the blocks in the payload's own sshd_config.d, or name a file with them in"
-    " dualroot_capture_paths.",
+    "Bring the blocks in the payload's own sshd_config.d, or name a file with them in dualroot_capture_paths.",
 )
 SSHD_SETTING = _kind(
     "sshd_setting",

@@ -112,8 +112,7 @@ def test_identity(new, capture, runner):
     configure.apply(new, capture, renderer="networkd", runner=runner)
     assert (new / "etc/hostname").read_text() == "gw01\n"
     assert (new / "etc/hosts").read_text() == (
-        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n"
-        "127.0.1.1 gw01.gateway.example gw01\n192.0.2.20 backup\n"
+        "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n127.0.1.1 gw01.gateway.example gw01\n192.0.2.20 backup\n"
     )
     assert (new / "etc/machine-id").read_text() == "0123456789abcdef0123456789abcdef\n"
     assert os.readlink(new / "var/lib/dbus/machine-id") == "/etc/machine-id"

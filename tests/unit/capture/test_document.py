@@ -112,9 +112,7 @@ def test_localtime_as_a_copy(host, tmp_path):
 def test_no_secret_in_what_may_be_seen(host, name):
     found = read(host, name, extra_paths=["/opt/gateway"] if "static" in name else [])
     whole = document.dump(found) + "".join(
-        text_of(entry)
-        for entry in [*found["ssh"]["host_keys"], *found["extra_paths"]]
-        if "content_b64" in entry
+        text_of(entry) for entry in [*found["ssh"]["host_keys"], *found["extra_paths"]] if "content_b64" in entry
     )
     assert (CANARY in whole) == (name != "ubuntu2204-netplan")
     seen = json.dumps(redact(found))

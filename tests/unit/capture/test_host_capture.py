@@ -69,9 +69,7 @@ def test_without_dest_everything_is_a_finding(host):
     old = host("debian11-unsupported")
     result = capture(Module(dest=None, renderer=None), old.runner, old.root)
     assert not result["changed"]
-    assert [one["id"] for one in result["findings"] if one["severity"] == "refuse"] == [
-        "capture.network_unsupported"
-    ]
+    assert [one["id"] for one in result["findings"] if one["severity"] == "refuse"] == ["capture.network_unsupported"]
 
 
 def test_with_dest_what_cannot_be_carried_over_is_a_fault(host):
@@ -88,9 +86,7 @@ def test_what_the_renderer_cannot_say_is_a_finding(host):
     path = cloud.root / "etc/network/interfaces"
     path.write_text("auto ens3\niface ens3 inet dhcp\n  client 00:01:02\n")
     result = capture(Module(dest=None, renderer="ifupdown"), cloud.runner, cloud.root)
-    assert "client identifier" in next(
-        one["what"] for one in result["findings"] if one["severity"] == "refuse"
-    )
+    assert "client identifier" in next(one["what"] for one in result["findings"] if one["severity"] == "refuse")
 
 
 def test_without_the_rights_of_root(gateway, monkeypatch):

@@ -60,17 +60,13 @@ def test_name_servers_of_interfaces_count_with_resolvconf(host):
     (gateway.root / "sbin").mkdir()
     (gateway.root / "sbin/resolvconf").write_text("")
     read = network.read(gateway.root, gateway.runner)
-    assert read.network.interfaces[0].dns == Dns(
-        ("192.0.2.53", "198.51.100.53"), ("gateway.example", "example.com")
-    )
+    assert read.network.interfaces[0].dns == Dns(("192.0.2.53", "198.51.100.53"), ("gateway.example", "example.com"))
 
 
 def test_debian_dhcp(host):
     cloud = host("debian11-dhcp")
     read = network.read(cloud.root, cloud.runner)
-    assert read.network.interfaces == (
-        Interface(name="ens3", mac="52:54:00:12:34:56", dhcp4=True, accept_ra=True),
-    )
+    assert read.network.interfaces == (Interface(name="ens3", mac="52:54:00:12:34:56", dhcp4=True, accept_ra=True),)
     assert read.network.dns.from_dhcp
     assert ids(read) == ["capture.dhcp_lease", "capture.virtual_interface"]
     assert "10.0.2.15/24" in read.findings[0]["what"]
@@ -261,9 +257,7 @@ def test_client_identifier_of_dhclient(host, line, identifier):
 
 
 def test_changed_leases_cannot_be_carried_over(host):
-    read = _with_dhclient(
-        host, "#prepend domain-name-servers 127.0.0.1;\nsupersede domain-name-servers 1.1.1.1;\n"
-    )
+    read = _with_dhclient(host, "#prepend domain-name-servers 127.0.0.1;\nsupersede domain-name-servers 1.1.1.1;\n")
     assert [str(entry) for entry in read.network.unsupported] == [
         "supersede domain-name-servers 1.1.1.1; (/etc/dhcp/dhclient.conf:2)"
     ]

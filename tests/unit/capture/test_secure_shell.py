@@ -65,9 +65,5 @@ def test_listening_everywhere_is_the_default(tmp_path, entry, everywhere):
 
 
 def test_dsa_keys_are_not_named():
-    keys = [
-        {"path": f"/etc/ssh/ssh_host_{kind}_key{suffix}"}
-        for kind in ("dsa", "rsa")
-        for suffix in ("", ".pub")
-    ]
+    keys = [{"path": f"/etc/ssh/ssh_host_{kind}_key{suffix}"} for kind in ("dsa", "rsa") for suffix in ("", ".pub")]
     assert secure_shell.private_keys({"host_keys": keys}) == ["/etc/ssh/ssh_host_rsa_key"]

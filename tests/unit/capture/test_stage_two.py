@@ -20,9 +20,7 @@ from tests.support.fake_runner import Answers, FakeRunner, failed
 def initrd(tmp_path):
     root = tmp_path / "initrd"
     (root / "etc/ssh").mkdir(parents=True)
-    (root / "etc/passwd").write_text(
-        "root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
-    )
+    (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n")
     (root / "etc/shadow").write_text("root:*:19000:0:99999:7:::\nsshd:!:19000::::::\n")
     return root
 
@@ -40,8 +38,7 @@ def mode(path):
 def test_login_user_is_a_name_of_uid_0(initrd, capture):
     prepare(capture, "admin", initrd)
     assert (initrd / "etc/passwd").read_text() == (
-        "root:x:0:0:root:/root:/bin/sh\nadmin:x:0:0:admin:/root/admin:/bin/sh\n"
-        "sshd:x:100:65534::/run/sshd:/bin/false\n"
+        "root:x:0:0:root:/root:/bin/sh\nadmin:x:0:0:admin:/root/admin:/bin/sh\nsshd:x:100:65534::/run/sshd:/bin/false\n"
     )
     assert (initrd / "etc/shadow").read_text() == (
         "root:$6$rounds=5000$salt$CANARYroothash:19000:0:99999:7:::\n"

@@ -126,9 +126,7 @@ def test_ifupdown():
 
 
 def test_resolv_conf():
-    expected = (
-        "nameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch example.com example.net\noptions timeout:2\n"
-    )
+    expected = "nameserver 192.0.2.53\nnameserver 192.0.2.54\nsearch example.com example.net\noptions timeout:2\n"
     assert resolv_conf.render(EXAMPLE) == expected
 
 
@@ -136,9 +134,7 @@ def test_unknown_renderer():
     with pytest.raises(Fault) as fault:
         network.render(EXAMPLE, "netplan")
     assert fault.value.id == "capture.renderer_unknown"
-    assert [entry["id"] for entry in network.render_problems(EXAMPLE, "netplan")] == [
-        "capture.renderer_unknown"
-    ]
+    assert [entry["id"] for entry in network.render_problems(EXAMPLE, "netplan")] == ["capture.renderer_unknown"]
 
 
 def test_problems():

@@ -160,9 +160,7 @@ def _classful(address: str) -> str:
     return "8" if first < 128 else "16" if first < 192 else "24"
 
 
-def _option(
-    draft: _Draft, stanza: Stanza, version: int, word: str, value: str, options: dict[str, str]
-) -> bool:
+def _option(draft: _Draft, stanza: Stanza, version: int, word: str, value: str, options: dict[str, str]) -> bool:
     """Take one option into the draft; ``False`` where it has no place in the model."""
     key = word.replace("_", "-")
     if key in ("address", "netmask", "metric") or key in _IGNORED:

@@ -65,9 +65,7 @@ def read(root: Path, runner: Runner) -> tuple[Observed, ...]:
 def read_links(root: Path, runner: Runner) -> tuple[Observed, ...]:
     """Return every interface but the loopback with its addresses, without routes."""
     records = _records(runner, ("-d", "addr", "show"), parse_addresses)
-    return tuple(
-        _observed(root, runner, record) for record in records if "LOOPBACK" not in record.get("flags", ())
-    )
+    return tuple(_observed(root, runner, record) for record in records if "LOOPBACK" not in record.get("flags", ()))
 
 
 def _records(
@@ -122,9 +120,7 @@ def _observed(root: Path, runner: Runner, record: dict[str, Any]) -> Observed:
     if not kind and record.get("link_type") != "ether":
         kind = str(record.get("link_type") or "unknown")
     flags = record.get("flags", ())
-    return Observed(
-        interface, "UP" in flags, "LOWER_UP" in flags, bool(record.get("master")), kind, tuple(leased)
-    )
+    return Observed(interface, "UP" in flags, "LOWER_UP" in flags, bool(record.get("master")), kind, tuple(leased))
 
 
 def _permanent_mac(root: Path, runner: Runner, record: dict[str, Any]) -> tuple[str, str]:

@@ -144,9 +144,7 @@ def _merged(sections: list[_Section], name: str) -> _Section:
     return _Section(name, 0, [entry for section in found for entry in section.entries])
 
 
-def _interface(
-    name: str, mac: str, path: str, sections: list[_Section], unsupported: list[Unsupported]
-) -> Interface:
+def _interface(name: str, mac: str, path: str, sections: list[_Section], unsupported: list[Unsupported]) -> Interface:
     for section in sections:
         for line, key, value in section.entries:
             if key not in _PLAIN.get(section.name, ()):

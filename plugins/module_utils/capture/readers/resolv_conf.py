@@ -52,7 +52,5 @@ def parse(text: str) -> GlobalDns:
 def local_servers(dns: GlobalDns) -> list[str]:
     """Return the servers that are on the host itself, and not systemd-resolved's stub."""
     return [
-        server
-        for server in dns.servers
-        if ipaddress.ip_address(server).is_loopback and server not in _RESOLVED_STUBS
+        server for server in dns.servers if ipaddress.ip_address(server).is_loopback and server not in _RESOLVED_STUBS
     ]

@@ -25,9 +25,7 @@ def path_of(interface: Interface) -> str:
 def render(network: Network) -> dict[str, str]:
     """Return ``{path: text}``; the resolver's file only where the host has servers of its own."""
     ways_out = [entry for entry in network.interfaces if _may_lead_out(entry)]
-    files = {
-        path_of(entry): _file(entry, needed=not ways_out or entry in ways_out) for entry in network.interfaces
-    }
+    files = {path_of(entry): _file(entry, needed=not ways_out or entry in ways_out) for entry in network.interfaces}
     if network.dns.servers and not network.dns.from_dhcp:
         files[RESOLVED_FILE] = _resolved(network.dns)
     return files
