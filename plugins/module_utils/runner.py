@@ -111,8 +111,7 @@ class CommandRunner:
                 list(argv),
                 input=stdin,
                 stdin=subprocess.DEVNULL if stdin is None else None,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                capture_output=True,
                 env=self._environment,
                 timeout=timeout,
                 check=False,
@@ -135,8 +134,6 @@ class CommandRunner:
         stderr: int | IO[bytes] | None = None,
     ) -> subprocess.Popen[bytes]:
         try:
-            return subprocess.Popen(
-                list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=self._environment
-            )
+            return subprocess.Popen(list(argv), stdin=stdin, stdout=stdout, stderr=stderr, env=self._environment)
         except FileNotFoundError as error:
             raise Fault(kinds.MISSING, program=argv[0]) from error
