@@ -14,8 +14,9 @@ from typing import Any
 
 from ..units import MIB
 
-#: The convert kernel itself, sshd, the stage-two program, a decompressor's window, buffers.
-WORKING_BYTES = 96 * MIB
+#: The kernel's own memory, sshd, the stage-two program, a decompressor's window, buffers: what the first
+#: whole migration used (486 MiB, QEMU, 1 GiB) beyond the sizes that are known from the bundle.
+WORKING_BYTES = 224 * MIB
 #: What must stay free beyond the predicted peak.
 MARGIN_BYTES = 64 * MIB
 #: Emulated processors are about this much slower (measured under QEMU TCG).
