@@ -12,6 +12,7 @@ import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ BOOT_SECONDS = 60
 RUN_ID = "20260102T030405Z-abcdef"
 ARGUMENTS = ["console=tty0", "console=ttyS0,115200"]
 
+_DISCARD = 4
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
@@ -201,12 +203,21 @@ class Disk:
             _run("debugfs", "-R", f"dump /{name} {found / name}", partition)
         return slot_state.read(found).state
 
-    def boot(self, *, read_only: bool = False) -> Boot:
-        """Start the image until the machine resets; the image keeps what GRUB wrote."""
-        drive = f"file={self.image},format=raw,if=none,id=disk,cache=writethrough"
+    def boot(self, *, read_only: bool = False, log: Path | None = None) -> Boot:
+        """Start the image until the machine resets; the image keeps what GRUB wrote.
+
+        ``log`` gets every write in the order in which it was made (QEMU's blklogwrites).
+        """
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-serial", "stdio"]
         argv += ["-monitor", "none", "-no-reboot", "-net", "none", "-device", "virtio-blk-pci,drive=disk"]
-        argv += ["-drive", drive + (",readonly=on" if read_only else "")]
+        if log is None:
+            drive = f"file={self.image},format=raw,if=none,id=disk,cache=writethrough"
+            argv += ["-drive", drive + (",readonly=on" if read_only else "")]
+        else:
+            log.write_bytes(b"")
+            argv += ["-blockdev", f"driver=file,filename={self.image},node-name=image"]
+            argv += ["-blockdev", f"driver=file,filename={log},node-name=log"]
+            argv += ["-blockdev", "driver=blklogwrites,node-name=disk,file=image,log=log,log-super-update-interval=1"]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=BOOT_SECONDS, check=True)
         text = _SEQUENCE.sub("", done.stdout.decode("latin-1")).replace("\r", "")
         if "DUALROOT_SHOW_BOOTS" in os.environ:
@@ -239,6 +250,23 @@ class Disk:
         self.write(offset, bytes(size))
         argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-b", "4096", "-d", str(folder)]
         _run(*argv, "-E", f"offset={offset},root_owner=0:0", str(self.image), f"{size // 1024}k")
+
+
+def logged_sectors(log: Path) -> list[tuple[int, bytes]]:
+    """Return each sector written, with its number, from a log of blklogwrites (QEMU's docs/devel/blklogwrites)."""
+    data = log.read_bytes()
+    _magic, _version, entries, size = struct.unpack_from("<QQQI", data)
+    found = []
+    position = size
+    for _entry in range(entries):
+        sector, count, flags, _length = struct.unpack_from("<QQQQ", data, position)
+        position += size
+        if flags & _DISCARD:
+            continue
+        for number in range(count):
+            found.append((sector + number, data[position : position + size]))
+            position += size
+    return found
 
 
 def copy_disk(source: Disk, folder: Path) -> Disk:
