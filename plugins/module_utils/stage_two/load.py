@@ -38,7 +38,7 @@ def file_bytes(plan: Any) -> int:
 
 
 def check_memory(work: Work) -> None:
-    work.machine.limit_dirty_memory()
+    work.machine.spare_memory()
     needed = file_bytes(work.plan) + RESERVE_BYTES
     available = work.machine.memory()[1]
     if available < needed:

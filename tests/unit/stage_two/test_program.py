@@ -77,6 +77,7 @@ def test_converts(tmp_path: Path) -> None:
     assert stage.status["ram_peak_bytes"] == 100 * MIB
     assert stage.status["plan_digest"] == stage.plan["digest"]
     assert not (stage.places.payload / "rootfs.tar.zst").exists()
+    assert (tmp_path / "proc/sys/vm/dirty_bytes").read_text() == str(64 * MIB)
 
 
 def test_leaves_evidence_in_the_new_system(tmp_path: Path) -> None:
