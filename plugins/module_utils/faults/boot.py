@@ -120,14 +120,15 @@ NO_LOADER = FaultKind(
     phase="stage",
     what="No GRUB 2 was found on this host: {problem}",
     why="The convert kernel is started by a one-shot entry of the boot loader that the host has.",
-    how="Only hosts that start with GRUB 2 can be migrated by reboot; for others try dualroot_boot_method: kexec.",
+    how="Install GRUB 2 on the host first (grub-install and grub-mkconfig), reboot it once to prove it, and run again.",
 )
 ONE_SHOT_UNSUPPORTED = FaultKind(
     id="boot.one_shot_unsupported",
     phase="stage",
     what="The boot loader of this host cannot start an entry just once: {problem}",
     why="An entry that repeats would start the conversion again and again instead of the old system.",
-    how="Correct that on the host, or try dualroot_boot_method: kexec.",
+    how="Correct that on the host: GRUB must read its environment from ext4 or XFS on a plain partition, and a"
+    " grub.cfg as grub-mkconfig writes it knows next_entry and custom.cfg. Then run again.",
 )
 NOT_ARMED = FaultKind(
     id="boot.not_armed",
@@ -164,13 +165,6 @@ CAPTURE_MISSING = FaultKind(
     why="Stage two needs it to be reachable under the host's own addresses and keys.",
     how="Run the phase capture first; it leaves the file on the host.",
 )
-PLAN_INCOMPLETE = FaultKind(
-    id="boot.plan_incomplete",
-    phase="stage",
-    what="The plan lacks {field}",
-    why="The boot entry and the files to stage follow from the plan alone.",
-    how="Make the plan again with the phase preflight, with the bundle that is to be installed.",
-)
 
 KINDS = (
     STATE_LOST,
@@ -195,5 +189,4 @@ KINDS = (
     SOURCE_MISSING,
     SOURCE_DAMAGED,
     CAPTURE_MISSING,
-    PLAN_INCOMPLETE,
 )
