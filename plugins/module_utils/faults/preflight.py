@@ -155,7 +155,7 @@ STAGING_ELSEWHERE = _kind(
 )
 BOOT_LOADER = _kind(
     "boot_loader_unsupported",
-    "The boot loader is {kind}, and this version arms GRUB 2 only",
+    "The boot loader is {found}, and this version arms GRUB 2 only",
     "Stage two is entered by a one-shot boot entry, which needs GRUB's environment block.",
     "Install GRUB 2 on the host, check that it still boots, and run again; or leave the host as it is.",
 )

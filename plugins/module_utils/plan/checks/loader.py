@@ -18,7 +18,7 @@ def check(context: Context) -> Iterator[Finding]:
     """Check everything that a one-shot boot entry depends on."""
     loader = context.facts.get("bootloader") or {}
     if loader.get("kind") != "grub2":
-        yield find(kinds.BOOT_LOADER, kind=loader.get("kind") or "unknown")
+        yield find(kinds.BOOT_LOADER, found=loader.get("kind") or "unknown")
         return
     config, environment = loader.get("config"), loader.get("environment")
     if not loader.get("reboot_tool") and not loader.get("editenv_tool"):
