@@ -33,12 +33,11 @@ NAMES = (
     "/usr/libexec/platform-python",
 )
 
-# zlib, hashlib and ctypes stand for the parts that minimal Pythons leave out and modules need.
+# zlib, hashlib and the others stand for the parts that minimal Pythons leave out and modules need.
 _TEST = (
     "import sys, json, zlib, hashlib, subprocess, tempfile, zipfile; "
-    "sys.exit(0 if sys.version_info[:2] >= ({}, {}) else 3)".format(*FLOOR)
+    "sys.version_info[:2] >= ({}, {}) or sys.exit(3); print(sys.version.split()[0])".format(*FLOOR)
 )
-_VERSION = "import sys; print(sys.version.split()[0])"
 
 
 def probe_text(preferred: str | None) -> str:
@@ -48,8 +47,8 @@ def probe_text(preferred: str | None) -> str:
     listed = " ".join(shlex.quote(name) for name in names)
     return (
         f'for p in {listed}; do q=$(command -v "$p" 2>/dev/null) || continue; '
-        f'"$q" -c {shlex.quote(_TEST)} >/dev/null 2>&1 || continue; '
-        f'echo "DUALROOT-PYTHON $q $("$q" -c {shlex.quote(_VERSION)})"; break; done; exit 0'
+        f'v=$("$q" -c {shlex.quote(_TEST)} 2>/dev/null) || continue; '
+        'echo "DUALROOT-PYTHON $q $v"; break; done; exit 0'
     )
 
 
