@@ -48,6 +48,8 @@ class ActionModule(ActionBase):
         received = [str(one.target) for one in missing]
         if self._task.check_mode:
             return {"changed": bool(missing), "received": received}
+        # At -vvv the connection plugin prints what a command said, and that is the content of root's files.
+        self._connection._play_context.no_log = True
         try:
             for one in missing:
                 receive(self._shell, one)
