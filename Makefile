@@ -40,7 +40,7 @@ lint: $(INSTALLED)
 	$(VENV)/bin/ruff format --check plugins tests molecule
 	$(VENV)/bin/yamllint -s .
 	$(VENV)/bin/ansible-lint --offline -q
-	shellcheck $$(git ls-files --cached --others --exclude-standard | xargs grep -lE '^#!/bin/(ba)?sh' --)
+	git ls-files --cached --others --exclude-standard | xargs awk 'FNR == 1 && /^#!\/bin\/(ba)?sh/ {print FILENAME}' | xargs shellcheck
 
 types: $(INSTALLED)
 	cd $(INSTALLED) && MYPYPATH=$(COLLECTIONS) $(VENV)/bin/mypy --config-file pyproject.toml --cache-dir $(WORK)/mypy \
