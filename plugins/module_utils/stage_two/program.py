@@ -49,12 +49,11 @@ def main(machine: Machine, parts: Parts) -> int:
 
 
 def _convert(machine: Machine, parts: Parts) -> int:
-    status = Status(machine, machine.arguments().get("dualroot.run", ""), "convert")
-    status.begin_phase("attach")
     try:
         work = prepare(machine, parts)
     except Exception as error:
         record = fault_record(error, "attach")
+        status = Status(machine, machine.arguments().get("dualroot.run", ""), "convert")
         status.show(f"{record['id']}: {record['what']}", state="returning", fault=record)
         if machine.places.past_return.exists():
             return 1
