@@ -43,6 +43,10 @@ class BundleRecipe:
 RECIPES = {
     "debian13-va": BundleRecipe("trixie", "va", "networkd"),
     "debian12-dual": BundleRecipe("bookworm", "dual", "ifupdown"),
+    # With what the ways to restore that are compared need.
+    "benchmark": BundleRecipe(
+        "trixie", "va", "networkd", {"dualroot_build_payload_packages": ["zstd", "xz-utils", "acl", "attr"]}
+    ),
 }
 
 
