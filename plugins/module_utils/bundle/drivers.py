@@ -64,14 +64,19 @@ def choose(dependencies: str, soft: str, wanted: Sequence[str], without: Sequenc
     return sorted(kept)
 
 
-def alias_patterns(alias_text: str, builtin: bytes) -> list[str]:
-    """Return every device pattern that the kept modules and the kernel itself drive, sorted."""
+def alias_patterns(alias_text: str, modinfo: bytes, builtin: str) -> list[str]:
+    """Return what the kept modules and the kernel itself drive, sorted.
+
+    That is the device patterns of modules.alias and modules.builtin.modinfo, and ``builtin:NAME`` for every
+    driver of modules.builtin: before Linux 6.17 the kernel does not list the devices of those.
+    """
     found = {line.split()[1] for line in alias_text.splitlines() if line.startswith("alias ")}
-    for record in builtin.split(b"\0"):
+    for record in modinfo.split(b"\0"):
         name, _, value = record.decode("utf-8", "replace").partition("=")
         if name.endswith(".alias"):
             found.add(value)
-    return sorted(pattern for pattern in found if ":" in pattern)
+    found = {pattern for pattern in found if ":" in pattern}
+    return sorted(found | {f"builtin:{module_name(line)}" for line in builtin.split()})
 
 
 def _matches(file: str, patterns: Iterable[str]) -> bool:

@@ -25,7 +25,9 @@ from ..units import format_size
 from . import drivers, packing, tree
 
 #: Raise when the code below would make other bytes of the same recipe.
-BUILDER = 1
+BUILDER = 2
+#: Names of the package files, as apt had them; dpkg keeps no record of packages that are only unpacked.
+PACKAGES = "packages"
 ENGINE_HOME = "usr/lib/dualroot/dualroot"
 #: Files of the engine that only Ansible's own process needs.
 NOT_IN_STAGE_TWO = ("ansible_module.py",)
@@ -121,7 +123,7 @@ def build_base(runner: Runner, recipe: Recipe, cache: Path, scratch: Path) -> Ba
     fill_interpreter(root, interpreter, recipe.interpreter)
     packing.pack_tar(runner, interpreter, result / "interpreter.tar.gz", ["gzip", "-n", "-9"], recipe.epoch)
     unpacked = packing.pack_cpio(runner, root, result / "base.cpio.zst", recipe.epoch, recipe.level)
-    facts = {"kernel_release": release, "unpacked_bytes": unpacked, "packages": installed(runner, full)}
+    facts = {"kernel_release": release, "unpacked_bytes": unpacked, "packages": installed(full)}
     (result / "facts.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
     folder = cache / f"environment-{recipe.digest()[:32]}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -140,6 +142,7 @@ def extract(runner: Runner, recipe: Recipe, target: Path) -> None:
             "--variant=extract",
             "--format=directory",
             f"--include={','.join(packages)}",
+            f'--extract-hook=ls "$1/var/cache/apt/archives" > "$1/{PACKAGES}"',
             "--dpkgopt=path-exclude=/usr/share/doc/*",
             "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*",
@@ -150,22 +153,12 @@ def extract(runner: Runner, recipe: Recipe, target: Path) -> None:
     )
 
 
-def installed(runner: Runner, full: Path) -> list[str]:
+def installed(full: Path) -> list[str]:
     """Return ``name=version`` of every unpacked package, sorted."""
-    # `extract` leaves no dpkg status behind; the archives' names are in apt's extended record only, so the
-    # documentation folders' owners can't be asked: the info folder of dpkg is empty too.
-    status = full / "var/lib/dpkg/status"
-    if not status.is_file() or not status.stat().st_size:
-        return []
-    done = runner.run(
-        [
-            "dpkg-query",
-            f"--admindir={full / 'var/lib/dpkg'}",
-            "--show",
-            "--showformat=${Package}=${Version}\n",
-        ]
-    )
-    return sorted(done.text.split())
+    names = (full / PACKAGES).read_text().split()
+    parts = (name[: -len(".deb")].split("_") for name in names if name.endswith(".deb"))
+    # apt writes the colon of an epoch as %3a into file names.
+    return sorted(f"{name}={version.replace('%3a', ':')}" for name, version, _architecture in parts)
 
 
 def fill(runner: Runner, recipe: Recipe, full: Path, root: Path) -> None:
@@ -202,6 +195,8 @@ def fill(runner: Runner, recipe: Recipe, full: Path, root: Path) -> None:
         "usr/lib64",
     ):
         (root / name).mkdir(parents=True, exist_ok=True)
+    (root / "usr/lib/dualroot").mkdir()
+    (root / "usr/lib/dualroot/packages").write_text("".join(f"{line}\n" for line in installed(full)))
     tree.overlay(recipe.overlay, root)
     tree.links(root, recipe.links)
     applets = runner.run(["chroot", str(full), "/usr/bin/busybox", "--list"]).text.split()

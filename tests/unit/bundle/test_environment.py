@@ -129,6 +129,13 @@ def test_packages_are_unpacked_by_one_command(tmp_path: Path) -> None:
     assert argv[-3:] == ("trixie", str(tmp_path / "full"), "deb http://m/debian trixie main")
 
 
+def test_the_record_of_packages_has_their_versions(tmp_path: Path) -> None:
+    (tmp_path / "packages").write_text(
+        "partial\nudev_257.1-1_amd64.deb\nlibgcc-s1_14.2.0-19_amd64.deb\nlock\na_1%3a2_all.deb\n"
+    )
+    assert environment.installed(tmp_path) == ["a=1:2", "libgcc-s1=14.2.0-19", "udev=257.1-1"]
+
+
 def test_python_is_compiled_with_a_fixed_hash_seed_and_its_sources_go(tmp_path: Path) -> None:
     home = tmp_path / "usr/lib/python3.13"
     (home / "json/__pycache__").mkdir(parents=True)
