@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import subprocess
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -20,14 +21,57 @@ pytestmark = pytest.mark.skipif(
 
 #: Programs that the engine's files run in stage two.
 PROGRAMS = (
-    "blkid blockdev busybox dmsetup e2fsck efibootmgr findmnt fsfreeze grub-mkimage grub-script-check ip kexec kmod "
-    "lsblk lvm lvs mdadm mke2fs mkfs.ext4 mkfs.vfat mkfs.xfs mkswap modprobe mount openssl partx python3 reboot "
-    "resize2fs sgdisk sshd sulogin tar tune2fs udevadm udhcpc umount wipefs xfs_admin xfs_growfs xfs_repair xz zstd"
-).split()
+    # fmt: off
+    "blkid",
+    "blockdev",
+    "busybox",
+    "dmsetup",
+    "e2fsck",
+    "efibootmgr",
+    "findmnt",
+    "fsfreeze",
+    "grub-mkimage",
+    "grub-script-check",
+    "ip",
+    "kexec",
+    "kmod",
+    "lsblk",
+    "lvm",
+    "lvs",
+    "mdadm",
+    "mke2fs",
+    "mkfs.ext4",
+    "mkfs.vfat",
+    "mkfs.xfs",
+    "mkswap",
+    "modprobe",
+    "mount",
+    "openssl",
+    "partx",
+    "python3",
+    "reboot",
+    "resize2fs",
+    "sgdisk",
+    "sshd",
+    "sulogin",
+    "tar",
+    "tune2fs",
+    "udevadm",
+    "udhcpc",
+    "umount",
+    "wipefs",
+    "xfs_admin",
+    "xfs_growfs",
+    "xfs_repair",
+    "xz",
+    "zstd",
+    # fmt: on
+)
 
 DEVICES = {
-    "virtio disk, modern": "pci:v00001AF4d00001042sv00001AF4sd00001100bc01sc00i00",
-    "virtio network, old": "pci:v00001AF4d00001000sv00001AF4sd00000001bc02sc00i00",
+    "virtio": "builtin:virtio_pci",
+    "virtio disk": "virtio:d00000002v00001AF4",
+    "virtio network": "virtio:d00000001v00001AF4",
     "AHCI": "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01",
     "NVMe": "pci:v00001B36d00000010sv00001AF4sd00001100bc01sc08i02",
     "e1000e": "pci:v00008086d000010D3sv00008086sd00000000bc02sc00i00",
@@ -94,8 +138,6 @@ def test_nobody_can_log_in_before_a_host_s_own_accounts_are_there(root: Path) ->
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_common_machines_are_driven(device: str) -> None:
-    from fnmatch import fnmatchcase
-
     patterns = json.loads((Path(BUNDLE) / "environment/modaliases.json").read_bytes())
     assert any(fnmatchcase(DEVICES[device], pattern) for pattern in patterns), device
 

@@ -25,7 +25,7 @@ from ..units import format_size
 from . import drivers, packing, tree
 
 #: Raise when the code below would make other bytes of the same recipe.
-BUILDER = 2
+BUILDER = 3
 #: Names of the package files, as apt had them; dpkg keeps no record of packages that are only unpacked.
 PACKAGES = "packages"
 ENGINE_HOME = "usr/lib/dualroot/dualroot"
@@ -117,6 +117,7 @@ def build_base(runner: Runner, recipe: Recipe, cache: Path, scratch: Path) -> Ba
     patterns = drivers.alias_patterns(
         (module_folder / "modules.alias").read_text(),
         (module_folder / "modules.builtin.modinfo").read_bytes(),
+        (module_folder / "modules.builtin").read_text(),
     )
     (result / "modaliases.json").write_text(json.dumps(patterns, indent=0) + "\n")
     interpreter = scratch / "interpreter"

@@ -55,7 +55,9 @@ def test_a_module_has_one_name_however_it_is_packed(file: str) -> None:
 def test_aliases_of_modules_and_of_the_kernel_itself_are_listed() -> None:
     text = "# Aliases\nalias pci:v00008086d0000100Esv*sd*bc*sc*i* e1000\nalias fs-ext4 ext4\n"
     builtin = b"ahci.license=GPL\0ahci.alias=pci:v*d*sv*sd*bc01sc06i01*\0virtio_pci.alias=pci:v00001AF4d*sv*\0"
-    assert drivers.alias_patterns(text, builtin) == [
+    assert drivers.alias_patterns(text, builtin, "kernel/drivers/virtio/virtio_pci.ko\nkernel/a/i2c-core.ko\n") == [
+        "builtin:i2c_core",
+        "builtin:virtio_pci",
         "pci:v*d*sv*sd*bc01sc06i01*",
         "pci:v00001AF4d*sv*",
         "pci:v00008086d0000100Esv*sd*bc*sc*i*",
