@@ -39,6 +39,10 @@ def write_host(folder: Path, documents: Mapping[str, Any]) -> list[str]:
         document = documents.get(name)
         if document is not None and write_text(folder / f"{name}.json", _json(document)):
             changed.append(f"{name}.json")
+    # The fault of an earlier attempt of the same run is over when the run ends well.
+    if documents.get("result") and not documents["result"].get("fault") and (folder / "fault.json").exists():
+        (folder / "fault.json").unlink()
+        changed.append("fault.json")
     return changed
 
 
