@@ -16,8 +16,10 @@ from pathlib import Path
 
 from .bundles import RECIPES as BUNDLES
 from .bundles import BundleError, build_bundle
+from .guest import MachineError
+from .hardware import Options
 from .image import ImageError, build
-from .machine import Machine, MachineError, Options, end_on_signal
+from .machine import Machine, end_on_signal
 from .recipes import RECIPES
 
 REPOSITORY = Path(__file__).parents[2]

@@ -15,8 +15,10 @@ import time
 
 from . import image, recipes
 from .bundles import BundleError, build_bundle
+from .guest import MachineError
+from .hardware import Options
 from .image import ImageError
-from .machine import MachineError, Options, end_on_signal, running
+from .machine import end_on_signal, running
 from .playbook import TOP, run_playbook
 
 HOST = "gw-0815"

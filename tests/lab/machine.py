@@ -9,22 +9,21 @@ or *detached*, and then has a lifetime after which ``timeout`` ends it. Either w
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from . import accelerator, recipes
-from .credentials import Credentials
+from .guest import Guest, MachineError
+from .hardware import Options, create_disks, qemu_arguments
 from .image import Image, build
 from .qmp import Monitor, QmpError
 
@@ -33,33 +32,13 @@ SSH_SECONDS = 300.0
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 POLL_SECONDS = 0.2
-CLONE = "clone"
 
 
-class MachineError(Exception):
-    """A machine did not do what it was asked; the text says where its logs are."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a machine is made. ``lifetime`` is in seconds.
-
-    An extra disk is a size as QEMU writes it (``8G``), or ``CLONE`` for a twin of the system disk.
-    """
-
-    image: str
-    memory_mib: int = 1024
-    cpus: int = 2
-    extra_disks: tuple[str, ...] = ()
-    serial: str = "LAB0815"
-    lifetime: int = 4 * 3600
-
-
-class Machine:
+class Machine(Guest):
     """A machine in ``folder``; everything about it is on disk, so any process can take it up."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        super().__init__(folder)
         document = json.loads((folder / "machine.json").read_text())
         document["extra_disks"] = tuple(document["extra_disks"])
         self.options = Options(**document)
@@ -70,15 +49,10 @@ class Machine:
         image = image or build(recipes.RECIPES[options.image])
         folder.mkdir(parents=True, mode=0o700)
         _save(options, folder)
-        for number, size in enumerate((CLONE, *options.extra_disks)):
-            _create_disk(folder / f"disk{number}.qcow2", size, image.disk)
+        create_disks(folder, options, image.disk)
         machine = cls(folder)
-        machine._write_login(image.credentials)
+        machine.write_login(image.credentials)
         return machine
-
-    @property
-    def name(self) -> str:
-        return self.folder.name
 
     @property
     def disk(self) -> Path:
@@ -88,32 +62,6 @@ class Machine:
     def serial_log(self) -> Path:
         return self.folder / "serial.log"
 
-    @property
-    def known_hosts(self) -> Path:
-        return self.folder / "known_hosts"
-
-    @property
-    def private_key(self) -> Path:
-        return self.folder / "id_ed25519"
-
-    @property
-    def inventory(self) -> Path:
-        return self.folder / "inventory.yml"
-
-    @property
-    def credentials(self) -> Credentials:
-        return Credentials.load(self.folder / "credentials.json")
-
-    @property
-    def port(self) -> int:
-        """The loopback port of the guest's SSH; the same for the machine's whole life."""
-        return int((self.folder / "port").read_text())
-
-    @property
-    def mac(self) -> str:
-        octets = hashlib.sha256(self.name.encode()).digest()[:3]
-        return "52:54:00:" + ":".join(f"{octet:02x}" for octet in octets)
-
     def start(self, *, detached: bool = False) -> None:
         """Start the machine; returns when QEMU runs and its port is known."""
         if self.process_id() is not None:
@@ -121,9 +69,12 @@ class Machine:
         supervisor = ["setpriv", "--pdeathsig", "KILL", "--"]
         if detached:
             supervisor = ["timeout", "--kill-after=10", str(self.options.lifetime)]
+        # The port stays the same for the machine's whole life: it is part of the host's identity.
+        port = self.port if (self.folder / "port").exists() else 0
+        argv = qemu_arguments(self.name, self.options, accelerator.qemu_arguments(), port)
         with (self.folder / "qemu.log").open("ab") as log:
             process = subprocess.Popen(
-                [*supervisor, *self._qemu()],
+                [*supervisor, *argv],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -215,40 +166,6 @@ class Machine:
         self.stop()
         shutil.rmtree(self.folder)
 
-    def ssh_command(self, *command: str) -> list[str]:
-        """Return the argv that runs ``command`` in the guest, as its user and with its key."""
-        argv = ["ssh", "-i", str(self.private_key), "-p", str(self.port), "-o", "IdentitiesOnly=yes"]
-        argv += ["-o", "StrictHostKeyChecking=yes", "-o", f"UserKnownHostsFile={self.known_hosts}"]
-        argv += ["-o", "BatchMode=yes", "-o", "ConnectTimeout=20", "-o", "ControlPath=none"]
-        return [*argv, f"{self.credentials.user}@127.0.0.1", *command]
-
-    def ssh(self, command: str, *, timeout: float = 120.0) -> str:
-        """Run a shell command in the guest and return its output; raises ``MachineError``."""
-        done = subprocess.run(
-            self.ssh_command(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise MachineError(f"{command}: status {done.returncode}: {done.stderr.decode(errors='replace')}")
-        return done.stdout.decode(errors="replace")
-
-    def login_by_password(self) -> str:
-        """Log in with the password alone and return the name of the user who is in."""
-        argv = self.ssh_command("id", "-un")
-        # The first value of an option counts, so these go before the others.
-        argv[1:1] = ["-o", "PubkeyAuthentication=no", "-o", "PreferredAuthentications=password", "-o", "BatchMode=no"]
-        secret = self.folder / "password"
-        secret.touch(mode=0o600)
-        secret.write_text(self.credentials.password + "\n")
-        argv = ["sshpass", "-f", str(secret), *argv]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
-        if done.returncode != 0:
-            raise MachineError(f"{self.name}: no login by password: {done.stderr.decode(errors='replace').strip()}")
-        return done.stdout.decode().strip()
-
     def wait_for_ssh(self, seconds: float = SSH_SECONDS) -> None:
         """Wait until the guest lets its user in."""
         self._await(self._answers, seconds, f"no SSH; see {self.serial_log}")
@@ -256,15 +173,7 @@ class Machine:
     def _answers(self) -> bool:
         if self.process_id() is None:
             raise MachineError(f"{self.name}: QEMU has ended; see {self.folder / 'qemu.log'}")
-        # QEMU accepts for the guest at once; only the banner shows that there is a server.
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-                connection.settimeout(5)
-                if not connection.recv(4).startswith(b"SSH"):
-                    return False
-            return self.ssh("echo in", timeout=60) == "in\n"
-        except (OSError, MachineError, subprocess.TimeoutExpired):
-            return False
+        return self.answers()
 
     def _await(self, done: Callable[[], bool], seconds: float, complaint: str) -> None:
         end = time.monotonic() + seconds
@@ -282,54 +191,8 @@ class Machine:
                 port = monitor.ssh_port()
         except (QmpError, ValueError):
             return False
-        (self.folder / "port").write_text(f"{port}\n")
-        self._write_connection(port)
+        self.write_connection(port)
         return self.process_id() is not None
-
-    def _write_login(self, login: Credentials) -> None:
-        login.save(self.folder / "credentials.json")
-        self.private_key.touch(mode=0o600)
-        self.private_key.write_text(login.private_key)
-
-    def _write_connection(self, port: int) -> None:
-        login = self.credentials
-        lines = [f"[127.0.0.1]:{port} {key}\n" for key in login.known_hosts]
-        self.known_hosts.write_text("".join(lines))
-        options = f"-o StrictHostKeyChecking=yes -o UserKnownHostsFile={self.known_hosts}"
-        host = {
-            "ansible_host": "127.0.0.1",
-            "ansible_port": port,
-            "ansible_user": login.user,
-            "ansible_ssh_private_key_file": str(self.private_key),
-            "ansible_ssh_common_args": f"{options} -o IdentitiesOnly=yes",
-            "ansible_become": True,
-        }
-        # JSON is YAML, and this file needs no library to be written.
-        document = {"all": {"hosts": {self.name: host}}}
-        self.inventory.write_text(json.dumps(document, indent=2) + "\n")
-
-    def _qemu(self) -> list[str]:
-        """Return QEMU's argv; it runs in the machine's folder, so its paths are short and relative."""
-        port = self.port if (self.folder / "port").exists() else 0
-        argv = ["qemu-system-x86_64", "-name", self.name, *accelerator.qemu_arguments()]
-        argv += ["-machine", "pc", "-m", str(self.options.memory_mib), "-smp", str(self.options.cpus)]
-        argv += ["-display", "none", "-pidfile", "qemu.pid"]
-        argv += ["-qmp", "unix:qmp.sock,server=on,wait=off"]
-        console = "path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"
-        argv += ["-chardev", f"socket,id=console,{console}"]
-        argv += ["-serial", "chardev:console"]
-        argv += ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22"]
-        # A fixed place on the bus, so that the guest names the interface ens3.
-        argv += ["-device", f"virtio-net-pci,netdev=net0,mac={self.mac},addr=0x3,romfile="]
-        argv += ["-device", "virtio-rng-pci"]
-        for number in range(1 + len(self.options.extra_disks)):
-            disk = f"disk{number}"
-            argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
-            argv += [
-                "-device",
-                f"virtio-blk-pci,drive={disk},serial={self.options.serial}-{number},addr={8 + number:#x}",
-            ]
-        return argv
 
 
 @contextlib.contextmanager
@@ -351,8 +214,3 @@ def end_on_signal() -> None:
 
 def _save(options: Options, folder: Path) -> None:
     (folder / "machine.json").write_text(json.dumps(asdict(options), indent=1) + "\n")
-
-
-def _create_disk(path: Path, size: str, backing: Path) -> None:
-    what = ["-b", str(backing), "-F", "raw", str(path)] if size == CLONE else [str(path), size]
-    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *what], check=True)

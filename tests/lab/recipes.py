@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 #: Files laid over the root of every guest; part of the digest.
-GUEST_FILES = Path(__file__).parent / "guest"
+GUEST_FILES = Path(__file__).parent / "guest_files"
 #: Code that decides what an image holds: a change of it makes a new image.
 IMAGE_CODE = Path(__file__).with_name("image.py")
 

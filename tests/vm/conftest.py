@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.lab.bundles import Bundle, build_bundle
-from tests.lab.machine import Machine, Options, end_on_signal, running
+from tests.lab.hardware import Options
+from tests.lab.machine import Machine, end_on_signal, running
 from tests.lab.playbook import Outcome, run_playbook
 
 #: How many characters of a serial log a failed test shows.

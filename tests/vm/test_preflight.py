@@ -17,7 +17,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import sig
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandRunner
 
 from tests.lab.bundles import Bundle
-from tests.lab.machine import CLONE
+from tests.lab.hardware import CLONE
 from tests.lab.playbook import Outcome
 
 from .conftest import Host, StartHost

@@ -1,0 +1,37 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""QEMU's argument list, whole."""
+
+from __future__ import annotations
+
+from tests.lab import hardware
+
+ACCELERATOR = ["-accel", "tcg,thread=multi"]
+
+
+def test_the_whole_machine() -> None:
+    options = hardware.Options(image="debian11", memory_mib=512, extra_disks=("1G",))
+    assert hardware.qemu_arguments("gw-1", options, ACCELERATOR) == [
+        *("qemu-system-x86_64", "-name", "gw-1", "-accel", "tcg,thread=multi"),
+        *("-machine", "pc", "-m", "512", "-smp", "2", "-display", "none", "-pidfile", "qemu.pid"),
+        *("-qmp", "unix:qmp.sock,server=on,wait=off"),
+        *("-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"),
+        *("-serial", "chardev:console"),
+        *("-netdev", "user,id=net0,hostfwd=tcp:127.0.0.1:0-:22"),
+        *("-device", f"virtio-net-pci,netdev=net0,mac={hardware.mac_of('gw-1')},addr=0x3,romfile="),
+        *("-device", "virtio-rng-pci"),
+        *("-drive", "file=disk0.qcow2,if=none,id=disk0,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=disk0,serial=LAB0815-0,addr=0x8"),
+        *("-drive", "file=disk1.qcow2,if=none,id=disk1,cache=unsafe,discard=unmap"),
+        *("-device", "virtio-blk-pci,drive=disk1,serial=LAB0815-1,addr=0x9"),
+    ]
+
+
+def test_a_machine_keeps_its_port() -> None:
+    argv = hardware.qemu_arguments("gw-1", hardware.Options(image="debian11"), ACCELERATOR, 40123)
+    assert "user,id=net0,hostfwd=tcp:127.0.0.1:40123-:22" in argv
+
+
+def test_names_give_addresses_of_their_own() -> None:
+    assert hardware.mac_of("gw-1") == hardware.mac_of("gw-1") != hardware.mac_of("gw-2")
+    assert hardware.mac_of("gw-1").startswith("52:54:00:")
