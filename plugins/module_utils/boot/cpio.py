@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-_TRAILER = "TRAILER!!!"
+from .. import newc
+
 _FOLDER_MODE = 0o040755
 _PRIVATE_FOLDER_MODE = 0o040700
 _PRIVATE_FILE_MODE = 0o100600
-_BLOCK = 512
 
 
 def pack(files: Mapping[str, bytes]) -> bytes:
@@ -29,13 +29,14 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     inode = 1
     for folder in folders:
         mode = _FOLDER_MODE if folder == "etc" else _PRIVATE_FOLDER_MODE
-        archive += _entry(folder, inode, mode, b"", links=2)
+        archive += newc.header(folder, inode, mode, 0)
         inode += 1
     for name in sorted(files):
-        archive += _entry(name, inode, _PRIVATE_FILE_MODE, files[name])
+        data = files[name]
+        archive += newc.header(name, inode, _PRIVATE_FILE_MODE, len(data)) + data + newc.padding(len(data))
         inode += 1
-    archive += _entry(_TRAILER, 0, 0, b"")
-    return bytes(archive.ljust(-(-len(archive) // _BLOCK) * _BLOCK, b"\0"))
+    archive += newc.trailer()
+    return bytes(archive + newc.padding(len(archive), newc.BLOCK))
 
 
 def _parents(name: str) -> list[PurePosixPath]:
@@ -43,14 +44,3 @@ def _parents(name: str) -> list[PurePosixPath]:
     if path.is_absolute() or ".." in path.parts:
         raise ValueError(f"not a path inside an archive: {name!r}")
     return [parent for parent in path.parents if parent != PurePosixPath(".")]
-
-
-def _entry(name: str, inode: int, mode: int, data: bytes, links: int = 1) -> bytes:
-    raw = name.encode() + b"\0"
-    fields = (inode, mode, 0, 0, links, 0, len(data), 0, 0, 0, 0, len(raw), 0)
-    head = b"070701" + b"".join(b"%08X" % value for value in fields) + raw
-    return _padded(head) + _padded(data)
-
-
-def _padded(data: bytes) -> bytes:
-    return data + b"\0" * (-len(data) % 4)

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from .. import newc
+
 CHUNK = 1 << 20
-TRAILER = "TRAILER!!!"
 
 
 def write(root: Path, output: IO[bytes], mtime: int) -> int:
@@ -30,16 +31,16 @@ def write(root: Path, output: IO[bytes], mtime: int) -> int:
         name = str(path.relative_to(root))
         if stat.S_ISLNK(info.st_mode):
             body = str(path.readlink()).encode()
-            position += _entry(output, name, inode, stat.S_IFLNK | 0o777, mtime, len(body))
-            position += _padded(output, body)
+            head = newc.header(name, inode, stat.S_IFLNK | 0o777, len(body), mtime)
+            position += output.write(head + body + newc.padding(len(body)))
         elif stat.S_ISDIR(info.st_mode):
-            position += _entry(output, name, inode, info.st_mode, mtime, 0)
+            position += output.write(newc.header(name, inode, info.st_mode, 0, mtime))
         elif stat.S_ISREG(info.st_mode):
-            position += _entry(output, name, inode, info.st_mode, mtime, info.st_size)
+            position += output.write(newc.header(name, inode, info.st_mode, info.st_size, mtime))
             position += _copy(path, output, info.st_size)
             unpacked += -(-info.st_size // 4096) * 4096
-    position += _entry(output, TRAILER, 0, 0, 0, 0)
-    output.write(b"\0" * (-position % 512))
+    position += output.write(newc.trailer())
+    output.write(newc.padding(position, newc.BLOCK))
     return unpacked
 
 
@@ -51,20 +52,6 @@ def walk(root: Path) -> Iterator[Path]:
             yield from walk(path)
 
 
-def _entry(output: IO[bytes], name: str, inode: int, mode: int, mtime: int, size: int) -> int:
-    links = 2 if stat.S_ISDIR(mode) else 1
-    raw = name.encode() + b"\0"
-    fields = (inode, mode, 0, 0, links, mtime, size, 0, 0, 0, 0, len(raw), 0)
-    header = b"070701" + b"".join(b"%08X" % field for field in fields) + raw
-    return _padded(output, header)
-
-
-def _padded(output: IO[bytes], data: bytes) -> int:
-    padding = -len(data) % 4
-    output.write(data + b"\0" * padding)
-    return len(data) + padding
-
-
 def _copy(path: Path, output: IO[bytes], size: int) -> int:
     left = size
     with path.open("rb") as file:
@@ -74,6 +61,4 @@ def _copy(path: Path, output: IO[bytes], size: int) -> int:
                 raise OSError(f"{path} became shorter while it was read")
             output.write(data)
             left -= len(data)
-    padding = -size % 4
-    output.write(b"\0" * padding)
-    return size + padding
+    return size + output.write(newc.padding(size))

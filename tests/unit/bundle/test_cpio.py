@@ -6,6 +6,7 @@ import io
 import os
 from pathlib import Path
 
+from ansible_collections.dualroot.migrate.plugins.module_utils import newc
 from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import cpio
 
 
@@ -53,7 +54,7 @@ def entries(data: bytes) -> dict[str, dict[str, int]]:
         at += -(-(110 + values["namesize"]) // 4) * 4
         values["at"] = at
         at += -(-values["filesize"] // 4) * 4
-        if name == cpio.TRAILER:
+        if name == newc.TRAILER:
             return found
         found[name] = values
 
