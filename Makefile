@@ -63,8 +63,11 @@ sanity: $(INSTALLED)
 galaxy: $(INSTALLED)
 	$(VENV)/bin/python tests/bin/galaxy $(WORK)
 
-vm: $(INSTALLED)
-	$(PYTEST) tests/boot tests/vm
+# The tests of the built environment want a bundle, which the fast loop has not.
+vm: $(INSTALLED) images
+	export DUALROOT_TEST_BUNDLE="$$($(VENV)/bin/python -m tests.lab bundle debian13-va | \
+	  $(VENV)/bin/python -c 'import json, sys; print(json.load(sys.stdin)["dualroot_bundle"])')" && \
+	$(PYTEST) tests/tools/test_bundle_environment.py tests/boot tests/vm
 
 molecule: molecule-default molecule-dual ## both whole-migration scenarios of Molecule
 
