@@ -59,16 +59,16 @@ EXAMPLES = r"""
 RETURN = r"""
 disk:
   description: The node of the converted disk.
-  returned: success
+  returned: always
   type: str
   sample: /dev/vda
 result:
   description: The record that stage two left on the new system.
-  returned: always
+  returned: success
   type: dict
 journal:
   description: Stage two's journal as it lies on the new system.
-  returned: always
+  returned: success
   type: list
   elements: dict
 faults:
@@ -106,15 +106,13 @@ def work(module):
     result = {
         "changed": False,
         "disk": seen.disk,
-        "result": seen.record,
-        "journal": seen.extra["journal"],
         "faults": [fault.record() for fault in faults],
         "layout_differences": list(seen.layout_differences),
         "configuration_differences": list(seen.configuration_differences),
     }
     if faults:
         fail_with(module, faults[0], **result)
-    return result
+    return {**result, "result": seen.record, "journal": seen.extra["journal"]}
 
 
 def main():
