@@ -21,7 +21,7 @@ from . import environment, image, payload, signature, tree, write
 from .manifest import SIGNATURE_NAME, hash_file
 
 #: Raise when the code would make another payload of the same recipe.
-PAYLOAD_BUILDER = 1
+PAYLOAD_BUILDER = 2
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def choose(dependencies: str, soft: str, wanted: Sequence[str], without: Sequenc
     """
     needs = {
         file.strip(): rest.split()
-        for file, _, rest in (line.partition(":") for line in dependencies.splitlines())
+        for file, _colon, rest in (line.partition(":") for line in dependencies.splitlines())
         if file.strip()
     }
     by_name = {module_name(file): file for file in needs}
@@ -72,7 +72,7 @@ def alias_patterns(alias_text: str, modinfo: bytes, builtin: str) -> list[str]:
     """
     found = {line.split()[1] for line in alias_text.splitlines() if line.startswith("alias ")}
     for record in modinfo.split(b"\0"):
-        name, _, value = record.decode("utf-8", "replace").partition("=")
+        name, _equals, value = record.decode("utf-8", "replace").partition("=")
         if name.endswith(".alias"):
             found.add(value)
     found = {pattern for pattern in found if ":" in pattern}

@@ -36,8 +36,8 @@ def read_needs(path: Path) -> Needs | None:
         file.seek(0)
         data = file.read()
     headers = _program_headers(data)
-    loader = "".join(_text(data, offset) for kind, offset, _, _ in headers if kind == PT_INTERP)
-    tags = [tag for kind, offset, _, size in headers if kind == PT_DYNAMIC for tag in _tags(data, offset, size)]
+    loader = "".join(_text(data, offset) for kind, offset, _address, _size in headers if kind == PT_INTERP)
+    tags = [tag for kind, offset, _address, size in headers if kind == PT_DYNAMIC for tag in _tags(data, offset, size)]
     if not tags:
         return Needs((), (), loader)
     strings = _file_offset(headers, next(value for tag, value in tags if tag == DT_STRTAB))
@@ -65,7 +65,7 @@ def closure(root: Path, starts: Iterable[Path], folders: Iterable[str]) -> set[P
             continue
         wanted = [_library(root, path, name, needs.folders + defaults) for name in needs.libraries]
         if needs.loader:
-            folder, _, name = needs.loader.rpartition("/")
+            folder, _slash, name = needs.loader.rpartition("/")
             wanted.append(inside(root, folder) / name)
         for item in wanted:
             if item not in found:
@@ -111,7 +111,7 @@ def _program_headers(data: bytes) -> list[tuple[int, int, int, int]]:
     (start,) = struct.unpack_from("<Q", data, 32)
     size, count = struct.unpack_from("<HH", data, 54)
     rows = [struct.unpack_from("<IIQQQQ", data, start + index * size) for index in range(count)]
-    return [(kind, offset, address, length) for kind, _, offset, address, _, length in rows]
+    return [(kind, offset, address, length) for kind, _flags, offset, address, _physical, length in rows]
 
 
 def _tags(data: bytes, offset: int, size: int) -> list[tuple[int, int]]:

@@ -29,8 +29,8 @@ BUILDER = 3
 #: Names of the package files, as apt had them; dpkg keeps no record of packages that are only unpacked.
 PACKAGES = "packages"
 ENGINE_HOME = "usr/lib/dualroot/dualroot"
-#: Files of the engine that only Ansible's own process needs.
-NOT_IN_STAGE_TWO = ("ansible_module.py",)
+#: Parts of the engine that only the controller or the build needs; what is not there takes no RAM.
+NOT_IN_STAGE_TWO = ("ansible_module.py", "bundle", "report", "snapshot", "waiting")
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def pack_program(runner: Runner, engine: Path, init: Path, epoch: int, scratch: 
     home = root / ENGINE_HOME
     for path in sorted(engine.rglob("*.py")):
         name = path.relative_to(engine)
-        if str(name) not in NOT_IN_STAGE_TWO and "__pycache__" not in name.parts:
+        if name.parts[0] not in NOT_IN_STAGE_TWO and "__pycache__" not in name.parts:
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, home / name)
             (home / name).chmod(0o644)

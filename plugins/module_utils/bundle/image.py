@@ -110,7 +110,7 @@ def export(runner: Runner, image: Path, number: int, target: Path, scratch: Path
             if is_root(mount_point):
                 roots.append((area, kind))
     if len(roots) != 1:
-        _complain(image, found, [area.number for area, _ in roots])
+        _complain(image, found, [root[0].number for root in roots])
     area, kind = roots[0]
     with mounted(runner, raw, area, kind, mount_point):
         copy(runner, mount_point, target)
@@ -171,7 +171,8 @@ def _from_ova(image: Path, scratch: Path) -> Path:
             reason = f"it holds {len(disks)} disks where one is wanted"
             raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason=reason)
         source = archive.extractfile(disks[0])
-        assert source is not None
+        if source is None:
+            raise Fault(kinds.PAYLOAD_UNREADABLE, source=image, reason=f"{disks[0].name} in it is no file")
         target = scratch / "ova-disk"
         with source, target.open("wb") as output:
             while data := source.read(1 << 20):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, cast
 
 from ..runner import CommandFailed, Result, Runner
 from . import cpio
@@ -31,11 +32,10 @@ def pack_cpio(runner: Runner, root: Path, target: Path, epoch: int, level: int) 
     # within the 128 MiB that the kernel allows (lib/decompress_unzstd.c).
     argv = ["zstd", "-q", "-T2", f"-{level}", "-f", "-o", str(target)]
     process = runner.start(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
-    assert process.stdin is not None
     try:
-        unpacked = cpio.write(root, process.stdin, epoch)
+        unpacked = cpio.write(root, cast(IO[bytes], process.stdin), epoch)
     finally:
-        _, error = process.communicate()
+        error = process.communicate()[1]
     if process.returncode:
         raise CommandFailed(Result(tuple(argv), process.returncode, b"", error or b""))
     return unpacked

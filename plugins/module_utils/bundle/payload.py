@@ -44,6 +44,9 @@ REMOVED = (
     "etc/udev/rules.d/70-persistent-net.rules",
     "etc/initramfs-tools/conf.d/resume",
     ".dockerenv",
+    # What mmdebstrap was told for the build is not how the new system shall be kept.
+    "etc/apt/apt.conf.d/99mmdebstrap",
+    "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 )
 #: Logs stay as empty files where a program expects its own file, in its own owner's hands.
 EMPTIED = ("var/log/lastlog", "var/log/wtmp", "var/log/btmp", "var/log/faillog", "etc/machine-id")
@@ -233,7 +236,7 @@ def read_os_release(root: Path) -> dict[str, str]:
         # The link of etc/os-release may be absolute; the second name is what it points to.
         if path.is_file() and not (path.is_symlink() and str(path.readlink()).startswith("/")):
             for line in path.read_text().splitlines():
-                key, _, value = line.partition("=")
+                key, _equals, value = line.partition("=")
                 found.setdefault(key.strip(), value.strip().strip("\"'"))
             break
     return {key: found.get(key.upper(), "") for key in ("id", "version_id", "pretty_name")}
