@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -49,6 +50,8 @@ class ActionModule(ActionBase):
             return {"changed": True, "sent": [], "msg": "check mode: nothing is sent"}
         try:
             missing = survey(self._shell, sendings)
+            if any(present is not None for present in missing.values()):
+                self._stop_compressing()
             for index, present in missing.items():
                 if present is not None:
                     send(self._shell, sendings[index], present, lambda text: display.display(f"{host}: {text}"))
@@ -56,6 +59,19 @@ class ActionModule(ActionBase):
             return failed(fault, changed=True)
         sent = [sendings[index].target for index, present in missing.items() if present is not None]
         return {"changed": bool(sent), "sent": sent}
+
+    def _stop_compressing(self) -> None:
+        """What is sent is packed already; Ansible's default ``-C`` packs it again, which costs both sides.
+
+        ``-C`` beats any ``-o Compression=no``, so it is taken out; a shared connection keeps what it was
+        opened with, so the connection is opened anew.
+        """
+        if str(self._connection.transport).rpartition(".")[2] != "ssh":
+            return
+        words = shlex.split(self._connection.get_option("ssh_args") or "")
+        if "-C" in words:
+            self._connection.set_option("ssh_args", shlex.join(word for word in words if word != "-C"))
+            self._connection.reset()
 
     def _shell(self, text: str, data: bytes | None) -> Mapping[str, Any]:
         return self._low_level_execute_command(text, sudoable=True, in_data=data)
