@@ -106,6 +106,12 @@ seconds:
   returned: success
   type: float
   sample: 6.2
+notes:
+  description: What of the archive could not be kept, for example an ACL for a user that the restored system lacks.
+  returned: success
+  type: list
+  elements: str
+  sample: []
 fault:
   description: The fault that ended the module, with RV(ignore:id), phase, what, why and how.
   returned: failure
@@ -162,7 +168,7 @@ def work(module):
     else:
         result = engine.restore(CommandRunner(), order)
         after = described(engine.state(order))
-    return {**vars(result), "diff": {"before": described(before), "after": after}}
+    return {**vars(result), "notes": list(result.notes), "diff": {"before": described(before), "after": after}}
 
 
 def main():

@@ -99,7 +99,8 @@ def test_restores_a_tree(tree: Path, target: Path, tmp_path: Path, suffix: str, 
 
 
 @as_root
-def test_keeps_owners_nodes_attributes_and_acls(tree: Path, target: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("acls", [["--acls"], []], ids=["text", "raw"])
+def test_keeps_owners_nodes_attributes_and_acls(tree: Path, target: Path, tmp_path: Path, acls: list[str]) -> None:
     archive = tmp_path / "root.tar"
     os.chown(tree / "etc", 1234, 4321)
     os.mknod(tree / "null", 0o20666, os.makedev(1, 3))
@@ -109,7 +110,7 @@ def test_keeps_owners_nodes_attributes_and_acls(tree: Path, target: Path, tmp_pa
     os.setxattr(tree / "usr/bin/second", "security.capability", capability)
     acl = bytes.fromhex("0200000001000700ffffffff02000600e803000004000500ffffffff10000700ffffffff20000500ffffffff")
     os.setxattr(tree / "etc", "system.posix_acl_access", acl)
-    digest = pack(tree, archive, None, "--format=pax", "--acls", "--xattrs", "--xattrs-include=*")
+    digest = pack(tree, archive, None, "--format=pax", *acls, "--xattrs", "--xattrs-include=*")
 
     restore(CommandRunner(), order(archive, target, sha256=digest))
 
@@ -119,6 +120,23 @@ def test_keeps_owners_nodes_attributes_and_acls(tree: Path, target: Path, tmp_pa
     assert os.getxattr(target / "usr/bin/tool", "security.selinux").startswith(b"system_u:object_r:bin_t")
     assert os.getxattr(target / "usr/bin/tool", "security.capability") == capability
     assert os.getxattr(target / "etc", "system.posix_acl_access") == acl
+
+
+@as_root
+def test_looks_up_names_of_acls_in_the_restored_system(tree: Path, target: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "root.tar"
+    (tree / "etc/group").write_text("adm:x:4321:\n")
+    # adm is group 4 here (base-passwd); the archive holds its name.
+    head, tail = "020000000100070" + "0ffffffff04000500ffffffff08000500", "10000500ffffffff20000500ffffffff"
+    os.setxattr(tree / "etc", "system.posix_acl_default", bytes.fromhex(head + "04000000" + tail))
+    digest = pack(tree, archive, None, "--format=pax", "--acls")
+
+    done = restore(CommandRunner(), order(archive, target, sha256=digest))
+
+    assert done.notes == ()
+    found = os.getxattr(target / "etc", "system.posix_acl_default")
+    assert found == bytes.fromhex(head + "e1100000" + tail)
+    assert os.listxattr(target / "etc/group") == []
 
 
 def test_second_run_changes_nothing(tree: Path, target: Path, tmp_path: Path) -> None:

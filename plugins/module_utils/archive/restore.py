@@ -14,7 +14,7 @@ from pathlib import Path
 from ..faults import archive as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
-from . import compression, durable, marker, stream, target
+from . import acl, compression, durable, marker, stream, target
 from .marker import Marker
 
 #: What to do with a target that holds other files.
@@ -44,7 +44,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restore did; sizes in bytes, ``bytes`` of the packed archive."""
+    """What a restore did; sizes in bytes, ``bytes`` of the packed archive.
+
+    ``notes`` tell what of the archive this system could not hold.
+    """
 
     changed: bool
     digest: str
@@ -52,6 +55,7 @@ class Restored:
     unpacked_bytes: int = 0
     entries: int = 0
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
 
 def unpacked_limit(promised: int) -> int:
@@ -115,12 +119,21 @@ def restore(runner: Runner, order: Order, progress: Progress | None = None) -> R
             target.empty(order.target)
         raise
     digest = counts.digest or order.sha256
+    notes = tuple(acl.apply(order.target, counts.acls))
     try:
         durable.sync_file_system(order.target)
         marker.write(order.target, Marker(marker.COMPLETE, digest, overlay))
     except OSError as error:
         raise Fault(kinds.NOT_DURABLE, target=order.target, error=error.strerror) from error
-    return Restored(True, digest, counts.read_bytes, counts.unpacked_bytes, counts.entries, time.monotonic() - began)
+    return Restored(
+        True,
+        digest,
+        counts.read_bytes,
+        counts.unpacked_bytes,
+        counts.entries,
+        time.monotonic() - began,
+        notes,
+    )
 
 
 def _make_ready(order: Order) -> bool:

@@ -14,6 +14,7 @@ import zlib
 
 from ..faults import archive as kinds
 from ..faults.fault import Fault
+from .acl import TextAcl
 
 BLOCK = 512
 
@@ -28,6 +29,8 @@ _METADATA = frozenset((_PAX, _PAX_GLOBAL, _LONG_NAME, _LONG_LINK))
 _KNOWN = _REGULAR | _WITHOUT_DATA | _METADATA | {_HARD_LINK}
 #: Extended attributes with a file of ACLs fit many times over; no sane archive needs more.
 _METADATA_LIMIT = 1 << 20
+#: ACLs as text, GNU tar's and star's.
+_PAX_ACLS = {b"SCHILY.acl.access": "access", b"SCHILY.acl.default": "default"}
 #: Names that a pax header may give a member, beside its link target.
 _PAX_NAMES = (b"path", b"GNU.sparse.name")
 
@@ -35,12 +38,14 @@ _PAX_NAMES = (b"path", b"GNU.sparse.name")
 class Scanner:
     """Feed it the stream in order; it raises a fault before the offending header is passed on.
 
-    ``entries`` counts members; ``ended`` tells that the end mark was seen.
+    ``entries`` counts members; ``ended`` tells that the end mark was seen; ``acls`` are those that the
+    archive holds as text.
     """
 
     def __init__(self) -> None:
         self.entries = 0
         self.ended = False
+        self.acls: list[TextAcl] = []
         self._offset = 0
         self._skip = 0
         self._extended_sparse = False
@@ -137,6 +142,10 @@ class Scanner:
                 self._safe(link, name)
             else:
                 self._symbolic(clean, link, name)
+        for key, acl_kind in _PAX_ACLS.items():
+            if self._next.get(key):
+                text = self._next[key].decode("utf-8", "replace")
+                self.acls.append(TextAcl(clean or b".", acl_kind, text))
         self.entries += 1
 
     def _safe(self, path: bytes, member: bytes) -> bytes:
@@ -200,7 +209,7 @@ class Scanner:
                 reason = "a global header that names members"
                 raise Fault(kinds.MALFORMED, offset=self._offset, reason=reason)
             return
-        for key in (b"size", b"linkpath", *_PAX_NAMES):
+        for key in (b"size", b"linkpath", *_PAX_NAMES, *_PAX_ACLS):
             if key in records:
                 self._next[b"path" if key in _PAX_NAMES else key] = records[key]
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from ..faults import archive as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
+from .acl import TextAcl
 from .compression import decompressor
 from .durable import write_all
 from .scanner import BLOCK, Scanner
@@ -32,7 +33,8 @@ def tar_argv(target: Path) -> tuple[str, ...]:
     """Return the command that unpacks a tar from its stdin with everything that belongs to a root.
 
     Sparse members are written sparse and hard links linked by themselves. The large record spares
-    tar a hundred reads per megabyte of pipe.
+    tar a hundred reads per megabyte of pipe. Not ``--acls``: it drops ACLs that are stored raw, and
+    looks up the names of others in this system instead of the restored one (see ``acl.py``).
     """
     return (
         "tar",
@@ -44,7 +46,6 @@ def tar_argv(target: Path) -> tuple[str, ...]:
         "--preserve-permissions",
         "--xattrs",
         "--xattrs-include=*",
-        "--acls",
         "--selinux",
         "--record-size=1M",
         # The clock of a host may be wrong in the convert initrd; files of "the future" are no news.
@@ -64,12 +65,16 @@ class Source:
 
 @dataclass(frozen=True)
 class Counts:
-    """What passed through; ``digest`` is SHA-256 in hex, or empty where it was not asked for."""
+    """What passed through; ``digest`` is SHA-256 in hex, or empty where it was not asked for.
+
+    ``acls`` are those that are left to be set.
+    """
 
     digest: str
     read_bytes: int
     unpacked_bytes: int
     entries: int
+    acls: tuple[TextAcl, ...] = ()
 
 
 def unpack(
@@ -195,7 +200,8 @@ class _Pipeline:
         tar = self._processes[-1]
         if tar.process.wait() != 0 or self._tar_left:
             self._blame(tar)
-        return Counts(self._feeder.digest, self._feeder.read, self.unpacked, self.scanner.entries)
+        scanner, feeder = self.scanner, self._feeder
+        return Counts(feeder.digest, feeder.read, self.unpacked, scanner.entries, tuple(scanner.acls))
 
     def digest_of_all(self) -> str:
         """Give up the restore, but read the file to its end; return its digest."""

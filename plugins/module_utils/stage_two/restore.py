@@ -39,7 +39,9 @@ def restore(work: Work) -> None:
         # Hashed while it was copied into this memory, and nobody else writes there.
         trusted=True,
     )
-    work.parts.restore(work.machine.runner, order, work.status.progress)
+    done = work.parts.restore(work.machine.runner, order, work.status.progress)
+    for note in done.get("notes", ()):
+        work.status.show(note)
 
 
 def free_memory(work: Work) -> None:

@@ -54,7 +54,6 @@ def test_whole_command_lines() -> None:
         "--preserve-permissions",
         "--xattrs",
         "--xattrs-include=*",
-        "--acls",
         "--selinux",
         "--record-size=1M",
         "--warning=no-timestamp",
