@@ -71,9 +71,14 @@ def place_core(core: bytes, start_lba: int) -> bytes:
     return bytes(placed)
 
 
-def boot_sector(boot_image: bytes, core_lba: int, present: bytes) -> bytes:
+def boot_image(grub_dir: Path) -> bytes:
+    """Return GRUB's boot sector as it was built, without any address."""
+    return (grub_dir / "boot.img").read_bytes()
+
+
+def boot_sector(image: bytes, core_lba: int, present: bytes) -> bytes:
     """Return LBA 0 with GRUB's boot code for a core at ``core_lba``; the table of ``present`` stays."""
-    code = bytearray(boot_image[:_TABLE])
+    code = bytearray(image[:_TABLE])
     struct.pack_into("<Q", code, _KERNEL_SECTOR, core_lba)
     code[_DRIVE_CHECK : _DRIVE_CHECK + 2] = _NOP_NOP
     return bytes(code) + present[_TABLE:SECTOR]
@@ -86,14 +91,19 @@ def embed_core(node: str, core: bytes, resolved: ResolvedLayout) -> None:
     ``boot.write_failed``.
     """
     partition = bios_partition(resolved)
+    require_room(core, partition)
     placed = place_core(core, partition.start_lba)
-    room = partition.sectors * SECTOR
-    if len(placed) > room:
-        raise Fault(kinds.CORE_TOO_LARGE, needed=len(placed), room=room)
     offset = partition.start_lba * SECTOR
     write_through(node, offset, placed)
     if read_through(node, offset, len(placed)) != placed:
         raise _not_kept(node, offset, "it reads back different")
+
+
+def require_room(core: bytes, partition: ResolvedPartition) -> None:
+    """Raise ``Fault`` ``boot.core_too_large`` unless the core fits into the BIOS boot partition."""
+    needed, room = -(-len(core) // SECTOR) * SECTOR, partition.sectors * SECTOR
+    if needed > room:
+        raise Fault(kinds.CORE_TOO_LARGE, needed=needed, room=room)
 
 
 def switch_boot_sector(node: str, resolved: ResolvedLayout, grub_dir: Path = GRUB_DIRECTORY) -> None:
@@ -110,7 +120,7 @@ def switch_boot_sector(node: str, resolved: ResolvedLayout, grub_dir: Path = GRU
     following, _count, segment = struct.unpack_from("<QHH", first, _BLOCK_LIST)
     if (following, segment) != (start + 1, _LOAD_SEGMENT):
         raise Fault(kinds.NO_CORE, node=node, sector=start)
-    wanted = boot_sector((grub_dir / "boot.img").read_bytes(), start, present)
+    wanted = boot_sector(boot_image(grub_dir), start, present)
     if present == wanted:
         return
     write_through(node, 0, wanted)

@@ -36,6 +36,25 @@ _TITLE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVW
 _TITLE_LENGTH = 80
 
 
+def check(
+    runner: Runner,
+    resolved: ResolvedLayout,
+    plan: Mapping[str, Any],
+    *,
+    grub_dir: Path = grub_bios.GRUB_DIRECTORY,
+) -> None:
+    """Raise, while nothing is changed, what ``install`` and ``switch`` would stop at.
+
+    The dispatcher is rendered and the core image built in full and thrown away: after the point of no
+    return it would be too late to learn that the firmware cannot start this disk.
+    """
+    partition = grub_bios.bios_partition(resolved)
+    dispatcher.render(plan)
+    core = _core(runner, resolved, plan, grub_dir)
+    grub_bios.require_room(core, partition)
+    grub_bios.boot_image(grub_dir)
+
+
 def install(
     runner: Runner,
     resolved: ResolvedLayout,
@@ -61,12 +80,14 @@ def install(
     wanted = dispatcher.from_plan(plan)
     state = slot_state.mark_bad(slot_state.initial(wanted.order), slot)
     slot_state.write(dispatch_mount, state)
-    number = resolved.partition(resolved.dispatch).number
-    early = dispatcher.early_config(plan)
-    core = grub_bios.build_core(runner, grub_dir, f"(,gpt{number})/grub", early)
-    grub_bios.embed_core(node, core, resolved)
+    grub_bios.embed_core(node, _core(runner, resolved, plan, grub_dir), resolved)
     settle(dispatch_mount)
     settle(new_root)
+
+
+def _core(runner: Runner, resolved: ResolvedLayout, plan: Mapping[str, Any], grub_dir: Path) -> bytes:
+    number = resolved.partition(resolved.dispatch).number
+    return grub_bios.build_core(runner, grub_dir, f"(,gpt{number})/grub", dispatcher.early_config(plan))
 
 
 def mark_trying(dispatch_mount: Path, slot: str) -> slot_state.SlotState:

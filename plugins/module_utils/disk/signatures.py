@@ -7,6 +7,7 @@ Nothing on other disks is touched; what also lives on another disk is a fault.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from ..faults import disk as kinds
@@ -16,6 +17,22 @@ from ..volumes import lvm
 from . import sysfs
 from .read import read_disk
 from .usage import Use, uses
+
+
+def check(runner: Runner, node: str, group_names: Collection[str], *, root: Path = sysfs.ROOT) -> None:
+    """Raise, while nothing is changed, what ``tear_down`` and the new volume groups would stop at.
+
+    ``group_names`` are the planned ones: a group of that name on another disk cannot be told from the
+    new one, by LVM now and by the initramfs at every boot. Raises ``volumes.group_name_taken``,
+    ``disk.spans_disks``.
+    """
+    name = sysfs.require_disk(node, root)
+    volumes = _volumes(runner, root)
+    for group in sorted(group_names):
+        others = [one.node for one, parents in volumes if one.group == group and name not in parents]
+        if others:
+            raise Fault(kinds.GROUP_NAME_TAKEN, group=group, devices=", ".join(others))
+    _groups(volumes, node, name)
 
 
 def tear_down(runner: Runner, node: str, *, root: Path = sysfs.ROOT) -> list[str]:
@@ -49,15 +66,25 @@ def _is_holder(use: Use) -> bool:
 
 
 def _deactivate_groups(runner: Runner, node: str, name: str, root: Path) -> list[str]:
-    volumes = [(one, _parents(one.node, root)) for one in lvm.physical_volumes(runner) if one.group]
-    touched = {one.group for one, parents in volumes if name in parents}
-    for group in sorted(touched):
+    touched = _groups(_volumes(runner, root), node, name)
+    for group in touched:
+        runner.run(["lvm", "vgchange", "--activate", "n", group])
+    return [f"deactivated volume group {group}" for group in touched]
+
+
+def _volumes(runner: Runner, root: Path) -> list[tuple[lvm.PhysicalVolume, set[str]]]:
+    """Return the physical volumes of all groups, each with the disks that it lies on."""
+    return [(one, _parents(one.node, root)) for one in lvm.physical_volumes(runner) if one.group]
+
+
+def _groups(volumes: list[tuple[lvm.PhysicalVolume, set[str]]], node: str, name: str) -> list[str]:
+    """Return the groups on a disk; raises ``disk.spans_disks`` where one lies on another disk too."""
+    touched = sorted({one.group for one, parents in volumes if name in parents})
+    for group in touched:
         others = [one.node for one, parents in volumes if one.group == group and parents != {name}]
         if others:
             raise Fault(kinds.SPANS_DISKS, what_kind="Volume group", name=group, node=node, others=", ".join(others))
-    for group in sorted(touched):
-        runner.run(["lvm", "vgchange", "--activate", "n", group])
-    return [f"deactivated volume group {group}" for group in sorted(touched)]
+    return touched
 
 
 def _remove_holders(runner: Runner, node: str, name: str, root: Path) -> list[str]:

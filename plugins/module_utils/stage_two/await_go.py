@@ -48,6 +48,7 @@ def _rehearse(work: Work) -> None:
     """Make every computation of what follows once, while nothing is at stake."""
     find_disk(work)
     what = work.parts.describe_change(work.node, work.resolved)
+    work.parts.check_ahead(work.machine.runner, work.node, work.resolved, work.plan)
     work.status.show(f"would {what} on {work.node}")
 
 

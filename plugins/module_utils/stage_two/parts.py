@@ -65,6 +65,14 @@ class Parts:
         change = table.plan_change(read_disk(node), wanted)
         return f"{change.kind} table with {len(wanted.entries)} partitions"
 
+    def check_ahead(self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document) -> None:
+        """Raise now what the phases after the point of no return would raise too late."""
+        from ..boot.install import check as check_boot
+        from ..disk.signatures import check as check_groups
+
+        check_groups(runner, node, [group.name for group in resolved.volume_groups])
+        check_boot(runner, resolved, plan)
+
     def tear_down(self, runner: Runner, node: str) -> None:
         from ..disk.signatures import tear_down
 

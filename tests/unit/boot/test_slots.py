@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,25 @@ def test_slot_is_tried_three_times(stage: Stage) -> None:
     state = install.mark_trying(stage.dispatch, "a")
     assert (state.state_of("a"), state.tries, state.order) == ("trying", 3, ("a", "b"))
     assert slot_state.read(stage.dispatch).state == state
+
+
+def test_what_would_stop_the_installation_is_known_ahead(stage: Stage) -> None:
+    def check(**change: Any) -> None:
+        install.check(stage.runner, replace(resolved_layout(), **change), make_plan(), grub_dir=stage.grub)
+
+    stage.grub.mkdir()
+    with pytest.raises(FileNotFoundError):
+        check()
+    (stage.grub / "boot.img").write_bytes(bytes(512))
+    check()
+    with pytest.raises(Fault) as caught:
+        check(sector_bytes=4096)
+    assert caught.value.id == "boot.sector_size"
+    stage.runner.handler = lambda argv, stdin: Path(argv[6]).write_bytes(bytes((2 << 20) + 1)) and None
+    with pytest.raises(Fault) as caught:
+        check()
+    assert caught.value.id == "boot.core_too_large"
+    assert stage.disk.read_bytes().count(0) == 8 << 20 and not list(stage.dispatch.iterdir())
 
 
 def test_damaged_recovery_system_is_refused(stage: Stage) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.disk.signatures import tear_down
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.signatures import check, tear_down
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
 from tests.support.fake_runner import FakeRunner
@@ -117,3 +117,25 @@ def test_a_disk_without_table_is_wiped_itself(host):
     host.signed = {"/dev/vdb"}
     done = tear_down(host.runner, "/dev/vdb", root=host.root)
     assert done == ["wiped the signatures of /dev/vdb"]
+
+
+def test_what_would_stop_it_is_known_ahead(host):
+    host.volumes = [("/dev/vda2", "VA"), ("/dev/vdb", "other")]
+    check(host.runner, "/dev/vda", ["VA", "VB"], root=host.root)
+    assert host.runner.calls == [PVS]
+
+
+@pytest.mark.parametrize(
+    ("volumes", "fault"),
+    [
+        ([("/dev/vdb", "VB")], "volumes.group_name_taken"),
+        ([("[unknown]", "VA")], "volumes.group_name_taken"),
+        ([("/dev/vda2", "old"), ("/dev/vdb", "old")], "disk.spans_disks"),
+    ],
+)
+def test_a_group_that_would_be_in_the_way_is_known_ahead(host, volumes, fault):
+    host.volumes = volumes
+    with pytest.raises(Fault) as raised:
+        check(host.runner, "/dev/vda", ["VA", "VB"], root=host.root)
+    assert raised.value.id == fault
+    assert host.runner.calls == [PVS]

@@ -125,6 +125,9 @@ class FakeParts:
         self._call("describe_change")
         return "replace table"
 
+    def check_ahead(self, runner: Any, node: str, layout: Any, plan: Mapping[str, Any]) -> None:
+        self._call("check_ahead")
+
     def tear_down(self, runner: Any, node: str) -> None:
         self._call(f"tear_down {node}")
 

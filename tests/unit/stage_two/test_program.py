@@ -35,6 +35,7 @@ def test_converts(tmp_path: Path) -> None:
         "find_disk",
         "find_disk",
         "describe_change",
+        "check_ahead",
         "disk_users /dev/vda",
         "tear_down /dev/vda",
         "apply_table /dev/vda",
@@ -160,6 +161,11 @@ def test_a_rehearsal_returns_without_a_fault_and_without_a_write(tmp_path: Path)
         (lambda stage: stage.parts.users.append("/dev/vda1"), "await", "stage_two.disk_in_use"),
         (
             lambda stage: stage.parts.faults.update({"describe_change": [broken()]}),
+            "await",
+            "command.failed",
+        ),
+        (
+            lambda stage: stage.parts.faults.update({"check_ahead": [broken()]}),
             "await",
             "command.failed",
         ),
