@@ -174,6 +174,8 @@ def _file_system(value: Any, path: str, problems: Problems, moments: dict[str, s
     mount = node.text("mount", "")
     if mount and (not mount.startswith("/") or ".." in mount.split("/") or mount != mount.rstrip("/") != ""):
         problems.add(f"{path}.mount", f"{mount!r} is not an absolute path without a trailing slash")
+    if any(character.isspace() for character in mount):
+        problems.add(f"{path}.mount", f"{mount!r} has a blank, which separates the fields of fstab")
     options = node.text("options", "defaults")
     if any(character.isspace() for character in options):
         problems.add(f"{path}.options", "options are separated by commas, without spaces")

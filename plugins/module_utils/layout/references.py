@@ -14,6 +14,10 @@ DISPATCH_MOUNT = "/boot/dispatch"
 
 SLOTS = ("a", "b")
 
+#: What must lie in the slot's own root: the dispatcher reads kernel and slot.cfg there (/boot), and a
+#: system finds its fstab in /etc before it mounts anything. The others belong to the kernel.
+_OF_THE_ROOT = ("/boot", "/boot/dualroot", "/etc", "/dev", "/proc", "/sys", "/run")
+
 
 def check(layout: Layout, problems: Problems) -> None:
     """Add every problem that only the whole layout shows."""
@@ -92,8 +96,10 @@ def _check_file_systems(layout: Layout, problems: Problems) -> None:
             problems.add(f"{path}.mount", "swap is not mounted")
         if system.mount == "/" and system.on not in roots:
             problems.add(f"{path}.mount", "only the root of a slot is mounted at /")
-        if system.on in roots and system.mount not in ("", "/"):
+        if system.on in roots and system.mount != "/":
             problems.add(f"{path}.mount", "the root of a slot is mounted at /")
+        if system.mount in _OF_THE_ROOT:
+            problems.add(f"{path}.mount", f"{system.mount} must lie in the root of the slot")
         if system.mount and system.mount != "/":
             mounts.append((f"{path}.mount", system.mount))
     _check_unique(mounts, "mount point", problems)
@@ -122,10 +128,11 @@ def _check_slots(layout: Layout, problems: Problems) -> None:
 
 
 def _check_dispatch(layout: Layout, problems: Problems) -> None:
-    if not layout.dispatch:
-        return
     parts = {part.id: part for part in layout.partitions}
     wanted = layout.dispatch
+    if not wanted:
+        problems.add(".dispatch", "a dispatch partition is needed: nothing else chooses between the slots")
+        return
     if wanted not in parts:
         problems.add(".dispatch", f"there is no partition {wanted!r}{nearest(wanted, parts)}")
         return

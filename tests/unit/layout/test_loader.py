@@ -136,6 +136,10 @@ def test_all_errors_at_once_with_their_paths():
         (lambda d: d["slots"]["a"].update(root="root_b"), ".slots.a.root: slot a must exist at convert"),
         (lambda d: d["slots"]["a"].update(root="dispatch"), ".slots.a.root: there is no volume 'dispatch'"),
         (lambda d: d.update(dispatch="boot"), ".dispatch: there is no partition 'boot'"),
+        (lambda d: d.update(dispatch=""), ".dispatch: a dispatch partition is needed"),
+        (lambda d: d["file_systems"][1].pop("mount"), ".file_systems[1].mount: the root of a slot is mounted at /"),
+        (lambda d: d["file_systems"][2].update(mount="/boot"), ".file_systems[2].mount: /boot must lie in the root"),
+        (lambda d: d["file_systems"][2].update(mount="/my data"), ".file_systems[2].mount: '/my data' has a blank"),
     ],
 )
 def test_each_error_has_its_path(change, problem):
