@@ -35,6 +35,13 @@ class Outcome:
         found = [run / host / f"{name}.json" for run in self.runs()]
         return json.loads([path for path in found if path.exists()][-1].read_text())
 
+    def pick(self, host: str, name: str, expression: str) -> Any:
+        """Return what a JMESPath expression picks from a document of the last run of ``host``."""
+        # Imported here: the lab itself builds and starts machines with nothing but Python.
+        import jmespath
+
+        return jmespath.search(expression, self.document(host, name))
+
     def result(self, host: str) -> dict[str, Any]:
         document: dict[str, Any] = self.document(host, "result")
         return document

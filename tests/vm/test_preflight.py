@@ -44,8 +44,8 @@ def _state(host: Host) -> str:
 
 
 def _refusals(outcome: Outcome, host: Host) -> dict[str, dict[str, Any]]:
-    findings = outcome.document(host.name, "preflight")["findings"]
-    return {finding["id"]: finding for finding in findings if finding["severity"] == "refuse"}
+    findings = outcome.pick(host.name, "preflight", "findings[?severity == 'refuse']")
+    return {finding["id"]: finding for finding in findings}
 
 
 def _assert_fault(outcome: Outcome, fault: str) -> None:
