@@ -73,6 +73,16 @@ class Machine:
             if path.exists():
                 path.write_text(value)
 
+    def survive_oops(self) -> None:
+        """Go on after an error inside the kernel that only ends the task in which it happens.
+
+        Until then it restarts the machine (admin-guide/sysctl/kernel.rst, panic_on_oops), because the
+        old system is one restart away; later a restart would find nothing to start.
+        """
+        path = self.places.root / "proc/sys/kernel/panic_on_oops"
+        if path.exists():
+            path.write_text("0")
+
     def wait_for(self, path: Path, seconds: float, pause: float = 0.5) -> bool:
         """Wait until a file is there; tell whether it came within the time."""
         end = self.monotonic() + seconds

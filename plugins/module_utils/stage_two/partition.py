@@ -18,3 +18,4 @@ def pass_return(work: Work) -> None:
     """Note that the old system is about to go: from here on nothing reboots by itself."""
     write_file(work.machine.places.disk, f"{work.node}\n".encode())
     write_file(work.machine.places.past_return, f"{work.plan['run_id']}\n".encode())
+    work.machine.survive_oops()

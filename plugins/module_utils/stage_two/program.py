@@ -54,8 +54,10 @@ def _convert(machine: Machine, parts: Parts) -> int:
     except Exception as error:
         record = fault_record(error, "attach")
         status = Status(machine, machine.arguments().get("dualroot.run", ""), "convert")
-        status.show(f"{record['id']}: {record['what']}", state="returning", fault=record)
-        if machine.places.past_return.exists():
+        past_return = machine.places.past_return.exists()
+        state = "holding" if past_return else "returning"
+        status.show(f"{record['id']}: {record['what']}", state=state, fault=record)
+        if past_return:
             return 1
         # Without a plan there is no way to be reached, nor a place to leave a result.
         returning.restart(machine, status)
@@ -86,7 +88,9 @@ def _run_phase(work: Work, name: str) -> None:
 def prepare(machine: Machine, parts: Parts) -> Work:
     """Read and check plan and capture; raises a fault where they are not what was staged."""
     document = _read(machine, "plan.json")
-    plan = parts.load_plan(document, machine.clock())
+    # Past the point of no return there is nothing left for which the plan could be too old.
+    now = None if machine.places.past_return.exists() else machine.clock()
+    plan = parts.load_plan(document, now)
     booted = machine.arguments().get("dualroot.run", "")
     if booted and booted != plan["run_id"]:
         raise Fault(kinds.OTHER_RUN, booted=booted, planned=plan["run_id"])

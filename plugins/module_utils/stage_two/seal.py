@@ -17,12 +17,11 @@ SEEN_SECONDS = 10.0
 
 def run(work: Work) -> None:
     places = work.machine.places
-    if not work.is_done("unmount"):
-        work.step("mount", lambda: mount_new(work), always=True)
+    work.step("mount", lambda: mount_new(work), always=True)
     work.step("marker", lambda: marker.remove(places.new))
     work.step("result", lambda: write_results(work))
     work.step("trying", lambda: work.parts.mark_trying(work.dispatch, work.plan["slot"]))
-    work.step("unmount", lambda: unmount(work))
+    work.step("unmount", lambda: unmount(work), always=True)
     work.step("switch", lambda: work.parts.switch_boot(work.node, work.resolved))
     work.status.show("the new system starts next", state="sealed", percent=100)
 

@@ -296,6 +296,39 @@ def test_a_second_start_past_return_goes_on_where_the_first_ended(tmp_path: Path
     ]
 
 
+def test_a_second_start_past_return_is_never_too_late(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).go()
+    stage.parts.faults["switch_boot /dev/vda"] = [SystemExit(9)]  # type: ignore[list-item]
+    with pytest.raises(SystemExit):
+        stage.run()
+    assert stage.mounts == [f"{tmp_path}/run/dualroot/payload"]
+    stage.now = stage.plan["expires"] + 1.0
+
+    assert stage.run() == 0
+
+    assert (stage.status["state"], stage.reboots) == ("sealed", 1)
+    # It was mounted once more on the way, and must not be at the restart.
+    assert stage.mounts == [f"{tmp_path}/run/dualroot/payload"]
+
+
+def test_unusable_documents_past_return_hold_the_machine(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.places.past_return.touch()
+    stage.write("etc/dualroot/plan.json", "{")
+    assert stage.run() == 1
+    assert (stage.status["state"], stage.reboots) == ("holding", 0)
+
+
+def test_an_error_of_the_kernel_restarts_only_before_the_first_write(tmp_path: Path) -> None:
+    setting = tmp_path / "proc/sys/kernel/panic_on_oops"
+    seen: list[str] = []
+    stage = Stage(tmp_path).go()
+    stage.parts.when["describe_change"] = lambda: seen.append(setting.read_text())
+    stage.parts.when["tear_down /dev/vda"] = lambda: seen.append(setting.read_text())
+    assert stage.run() == 0
+    assert seen == ["1", "0"]
+
+
 def test_environment_may_lie_in_the_staging_folder(tmp_path: Path) -> None:
     stage = Stage(tmp_path).go()
     for name, content in (("vmlinuz", KERNEL), ("initrd.img", INITRD)):
