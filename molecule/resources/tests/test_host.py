@@ -108,13 +108,25 @@ def test_the_volumes_are_those_of_the_plan(host: Host, plan: dict[str, Any]) -> 
     assert seen == wanted
 
 
-def test_the_file_systems_are_mounted_where_the_plan_says(host: Host, plan: dict[str, Any]) -> None:
-    mounts = {device["mountpoint"]: device for device in _block_devices(host).values() if device["mountpoint"]}
-    for file_system in plan["layout"]["file_systems"]:
-        if file_system["mount"]:
-            assert mounts[file_system["mount"]]["uuid"] == file_system["uuid"]
-    root = host.mount_point("/")
-    assert root.exists
+def _names(layout: dict[str, Any]) -> dict[str, str]:
+    """Return the kernel's name of each partition and volume, by the id that the layout gives it."""
+    names = {part["id"]: f"vda{part['number']}" for part in layout["partitions"]}
+    for group in layout["volume_groups"]:
+        for volume in group["volumes"]:
+            names[volume["id"]] = "-".join(part.replace("-", "--") for part in (group["name"], volume["name"]))
+    return names
+
+
+def test_the_file_systems_are_those_of_the_plan(host: Host, plan: dict[str, Any]) -> None:
+    found, layout = _block_devices(host), plan["layout"]
+    names = _names(layout)
+    assert layout["file_systems"]
+    for file_system in layout["file_systems"]:
+        device = found[names[file_system["on"]]]
+        assert (device["fstype"], device["uuid"]) == (file_system["kind"], file_system["uuid"])
+        # The other slot's root waits to be filled; everything else is where the plan says.
+        mounted = None if file_system["on"] == layout["slots"]["b"]["root"] else file_system["mount"]
+        assert device["mountpoint"] == mounted
     assert "ro" in host.mount_point("/boot/dispatch").options
 
 
