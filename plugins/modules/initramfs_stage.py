@@ -116,7 +116,7 @@ kernel_arguments:
   returned: when O(state) is V(staged) or V(armed)
   type: list
   elements: str
-  sample: ["dualroot.mode=convert", "dualroot.run=20260101T120000Z-3f9a1c", "gpt", "panic=30", "console=ttyS0"]
+  sample: ["dualroot.mode=convert", "dualroot.run=20260101T120000Z-3f9a1c", "dualroot.limit=4200", "gpt"]
 fault:
   description: The fault that ended the module, with RV(ignore:id), phase, what, why and how.
   returned: failure

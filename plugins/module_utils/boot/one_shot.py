@@ -26,6 +26,9 @@ from .host_loader import HostLoader
 from .settle import settle
 
 ENTRY_ID = "dualroot-convert"
+#: Seconds that stage two may take before the first write, beside the wait for the go: reading the payload from
+#: the slowest disk included. The first process then restarts into the old system, whatever hangs.
+LIMIT_SECONDS = 3600
 _BEGIN = "### BEGIN dualroot.migrate ###\n"
 _END = "### END dualroot.migrate ###\n"
 
@@ -65,8 +68,9 @@ class Entry:
 def arguments(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the kernel arguments of stage two; the host's consoles come last, so that the last one
     of them is its console. Raises ``Fault`` ``boot.argument_unsafe``."""
+    limit = f"dualroot.limit={plan['go_timeout'] + LIMIT_SECONDS}"
     return check_arguments(
-        ("dualroot.mode=convert", f"dualroot.run={plan['run_id']}", *ALWAYS, *plan["kernel_arguments"])
+        ("dualroot.mode=convert", f"dualroot.run={plan['run_id']}", limit, *ALWAYS, *plan["kernel_arguments"])
     )
 
 

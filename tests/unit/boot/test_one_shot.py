@@ -120,9 +120,9 @@ def test_entry_with_and_without_a_separate_boot(
 
 
 def test_arguments_end_with_the_consoles_of_the_host() -> None:
-    plan = {"run_id": "run-1", "kernel_arguments": ["console=tty0", "console=ttyS0,115200"]}
+    plan = {"run_id": "run-1", "go_timeout": 600, "kernel_arguments": ["console=tty0", "console=ttyS0,115200"]}
     assert one_shot.arguments(plan) == (
-        *("dualroot.mode=convert", "dualroot.run=run-1", "gpt", "panic=30"),
+        *("dualroot.mode=convert", "dualroot.run=run-1", "dualroot.limit=4200", "gpt", "panic=30"),
         *("console=tty0", "console=ttyS0,115200"),
     )
 

@@ -1,0 +1,44 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Single functions of the first process, run by a shell; nothing here starts the whole of it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+INIT = Path(__file__).resolve().parents[2] / "roles/bundle/files/init"
+
+
+def function(name: str) -> str:
+    """Return the text of a function; it must name nothing of this machine."""
+    found = re.search(rf"^{name}\(\) \{{\n.*?^\}}\n", INIT.read_text(), re.MULTILINE | re.DOTALL)
+    assert found
+    assert "/proc" not in found[0] and "/dev" not in found[0].replace("/dev/null", "")
+    return found[0]
+
+
+@pytest.mark.parametrize("at", ["never", "before", "last"])
+def test_a_hang_ends_only_before_the_first_write(tmp_path: Path, at: str) -> None:
+    """``sleep`` writes down what it was asked for; the first write happens during one of the two."""
+    sysrq, past_return, asked = tmp_path / "sysrq", tmp_path / "past_return", tmp_path / "asked"
+    script = f"""
+set -u
+arguments="dualroot.mode=convert dualroot.limit=4200" sysrq={sysrq} past_return={past_return}
+say() {{ :; }}
+sleep() {{
+    echo "$1" >>{asked}
+    case {at}$1 in before4200 | last5) : >{past_return} ;; esac
+}}
+{function("argument")}{function("limit_the_time")}
+limit_the_time
+wait
+"""
+    subprocess.run(["sh", "-c", script], check=True, timeout=30)
+    assert asked.read_text().split() == (["4200"] if at == "before" else ["4200", "5"])
+    assert sysrq.exists() == (at == "never")
+    if at == "never":
+        assert sysrq.read_text() == "b\n"
