@@ -40,7 +40,7 @@ def file_bytes(plan: Any) -> int:
 def check_memory(work: Work) -> None:
     work.machine.spare_memory()
     needed = file_bytes(work.plan) + RESERVE_BYTES
-    available = work.machine.memory()[1]
+    available = work.machine.memory().available
     if available < needed:
         raise Fault(kinds.TOO_LITTLE_RAM, needed=format_size(needed), available=format_size(available))
 

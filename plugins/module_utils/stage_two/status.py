@@ -120,8 +120,7 @@ class Status:
                     self._write()
 
     def _sample(self) -> None:
-        total, available = self._machine.memory()
-        used = total - available
+        used = self._machine.memory().used
         self._fields["ram_used_bytes"] = used
         self._fields["ram_peak_bytes"] = max(used, self._fields["ram_peak_bytes"])
 
