@@ -52,6 +52,14 @@ OTHER_MODE = FaultKind(
     why="A rehearsal never becomes a conversion on the way, nor the other way round.",
     how="Run the playbook that was started (rehearse for a rehearsal, migrate for a conversion) to lead it to its end.",
 )
+MODE_GIVEN = FaultKind(
+    id="migrate.mode_given",
+    phase="preflight",
+    what="dualroot_mode is {found}, and this playbook is for {wanted}",
+    why="The playbook sets it by itself; a value from outside would turn a rehearsal into a conversion without "
+    "consent, or the other way round.",
+    how="Remove dualroot_mode from the extra variables and run the playbook of the name (rehearse or migrate).",
+)
 TASK_FAILED = FaultKind(
     id="migrate.task_failed",
     phase="convert",
@@ -66,5 +74,6 @@ KINDS = (
     LOST_FROM_BATCH,
     PLAN_NOT_HERE,
     OTHER_MODE,
+    MODE_GIVEN,
     TASK_FAILED,
 )

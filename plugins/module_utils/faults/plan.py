@@ -13,6 +13,14 @@ INVALID = FaultKind(
     why="A field is missing or has another type than the plan format, version 1, asks for.",
     how="Do not edit plan.json by hand; run the preflight and stage phases again to make a new one.",
 )
+OPTIONS = FaultKind(
+    id="plan.options_invalid",
+    phase="preflight",
+    what="The variables of the run are not usable: {problems}",
+    why="A value is missing, unknown, or of another type than its variable has.",
+    how="Correct the named variables in the inventory, the survey or on the command line, and run again; an empty "
+    "value stands for the default.",
+)
 DIGEST = FaultKind(
     id="plan.digest_mismatch",
     phase="preflight",
@@ -41,4 +49,4 @@ STRATEGY = FaultKind(
     why="Only the linear strategy keeps batches together, so that a failed host stops the rollout.",
     how="Remove the strategy from the play and from ansible.cfg (or set it to linear), then run again.",
 )
-KINDS = (INVALID, DIGEST, EXPIRED, CONSENT_WRONG, STRATEGY)
+KINDS = (INVALID, OPTIONS, DIGEST, EXPIRED, CONSENT_WRONG, STRATEGY)

@@ -335,6 +335,13 @@ INTERPRETER = _kind(
     "Nothing has to be done; disarm removes it.",
 )
 
+OLD_NOT_KEPT = _kind(
+    "old_not_kept",
+    "The old system will not be kept",
+    "dualroot_keep_old is auto, and this version overwrites the old root past the point of no return.",
+    "Take a snapshot (dualroot_snapshot) of what must not be lost; dualroot_keep_old: none silences this note.",
+)
+
 REFUSALS: tuple[FaultKind, ...] = (
     NOT_ROOT, ARCHITECTURE, BUNDLE_ARCHITECTURE, UEFI, SECURE_BOOT,
     DISK_DOUBT, DISK_UNKNOWN, DISK_AMBIGUOUS, DISK_NOT_SYSTEM, DISK_READ_ONLY, DISK_NO_IDENTITY,
@@ -348,7 +355,7 @@ WARNINGS: tuple[FaultKind, ...] = (
     LOCKDOWN, PARTITION_LOST, MOUNT_DISCARDED, WEAK_IDENTITY, MEMORY_TIGHT, BUS_DRIVER, OTHER_ADDRESS,
     EARLIER_RUN, NO_LIFEBOAT, UNATTENDED,
 )  # fmt: skip
-NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER)
+NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, OLD_NOT_KEPT)
 
 #: How a host ends that has refusing findings; it sums them up and is no finding itself.
 REFUSED = _kind(

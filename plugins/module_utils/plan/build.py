@@ -21,7 +21,7 @@ def build(
     layout_document: Mapping[str, Any],
     options: Mapping[str, Any] | Options,
 ) -> dict[str, Any]:
-    """Return the frozen plan of one host; raises ``Fault`` (``layout.*``, ``plan.invalid``).
+    """Return the frozen plan of one host; raises ``Fault`` (``layout.*``, ``plan.options_invalid``).
 
     It decides nothing about whether the host may be converted: that is what the findings say.
     """

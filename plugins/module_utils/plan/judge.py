@@ -37,7 +37,7 @@ def judge(
 ) -> dict[str, Any]:
     """Return ``{verdict, findings, plan, picture, predicted}``; ``plan`` is ``None`` on a refusal.
 
-    Raises ``Fault`` ``plan.invalid`` only for options that are not usable at all.
+    Raises ``Fault`` ``plan.options_invalid`` only for options that are not usable at all.
     """
     chosen = load_options(options)
     context = Context(

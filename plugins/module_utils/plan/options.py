@@ -18,6 +18,14 @@ from ..faults.fault import Fault
 #: Seconds that a plan is good for, unless told otherwise: one maintenance day.
 LIFETIME = 86400
 _YES = frozenset({"true", "yes", "on", "1", "y", "t"})
+#: Boot method and snapshot provider are judged by findings, which say more. A misspelt wish for a
+#: lifeboat must not pass for none.
+_CHOICES = {
+    "mode": ("convert", "rehearse"),
+    "lifeboat": ("required", "auto", "none"),
+    "keep_old": ("required", "auto", "none"),
+}
+_SECONDS = ("go_timeout", "lifetime")
 _NO = frozenset({"false", "no", "off", "0", "n", "f"})
 
 
@@ -50,27 +58,36 @@ class Options:
 
 
 def load(document: Mapping[str, Any]) -> Options:
-    """Return the options of a document; raises ``Fault`` ``plan.invalid`` with every bad path."""
+    """Return the options of a document; raises ``Fault`` ``plan.options_invalid`` with every bad variable."""
     problems: list[str] = []
     values: dict[str, Any] = {}
     for name, default in _defaults().items():
         value = document.get(name)
         if value is None or value == "" or value == []:
             if name in ("run_id", "host", "now"):
-                problems.append(f".options.{name}: missing")
+                problems.append(f"{variable(name)}: missing")
             continue
         try:
             values[name] = _cast(value, default)
         except (TypeError, ValueError) as error:
-            problems.append(f".options.{name}: {error}")
+            problems.append(f"{variable(name)}: {error}")
     for name in document:
         if name not in Options.__dataclass_fields__:
-            problems.append(f".options.{name}: unknown option")
-    if values.get("mode", "convert") not in ("convert", "rehearse"):
-        problems.append(f".options.mode: neither convert nor rehearse: {values['mode']}")
+            problems.append(f"{variable(name)}: unknown option")
+    problems += [
+        f"{variable(name)}: {values[name]!r} is not one of {', '.join(allowed)}"
+        for name, allowed in _CHOICES.items()
+        if name in values and values[name] not in allowed
+    ]
+    problems += [f"{variable(name)}: it must be above 0" for name in _SECONDS if values.get(name, 1) < 1]
     if problems:
-        raise Fault(kinds.INVALID, problems="; ".join(problems))
+        raise Fault(kinds.OPTIONS, problems="; ".join(problems))
     return Options(**values)
+
+
+def variable(name: str) -> str:
+    """Return the name by which an operator knows this option."""
+    return f"dualroot_{'plan_' if name == 'lifetime' else ''}{name}"
 
 
 def _defaults() -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_the_strategy_of_the_play_is_told(run: Any, tmp_path: Path) -> None:
 def test_options_that_are_none_end_with_their_fault(run: Any, tmp_path: Path) -> None:
     result = run(plan, **_arguments(tmp_path, options={"run_id": "r", "wish": 1}))
     assert result["failed"]
-    assert result["fault"]["id"] == "plan.invalid"
+    assert result["fault"]["id"] == "plan.options_invalid"
 
 
 def test_a_list_of_drivers_that_cannot_be_read(run: Any, tmp_path: Path) -> None:

@@ -90,10 +90,27 @@ def test_options_are_checked_all_at_once() -> None:
     with pytest.raises(Fault) as raised:
         build(docs.facts(), docs.manifest(), docs.layout(), {"mode": "x", "go_timeout": "soon", "wish": 1})
     assert raised.value.what.split(": ", 1)[1] == (
-        ".options.run_id: missing; .options.host: missing; .options.now: missing; "
-        ".options.go_timeout: invalid literal for int() with base 10: 'soon'; "
-        ".options.wish: unknown option; .options.mode: neither convert nor rehearse: x"
+        "dualroot_run_id: missing; dualroot_host: missing; dualroot_now: missing; "
+        "dualroot_go_timeout: invalid literal for int() with base 10: 'soon'; "
+        "dualroot_wish: unknown option; dualroot_mode: 'x' is not one of convert, rehearse"
     )
+    assert raised.value.id == "plan.options_invalid"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "named"),
+    [
+        ("lifeboat", "requried", "dualroot_lifeboat"),
+        ("lifeboat", False, "dualroot_lifeboat"),
+        ("keep_old", "yes", "dualroot_keep_old"),
+        ("go_timeout", "0", "dualroot_go_timeout"),
+        ("lifetime", -1, "dualroot_plan_lifetime"),
+    ],
+)
+def test_a_misspelt_wish_is_never_ignored(name: str, value: object, named: str) -> None:
+    with pytest.raises(Fault, match=f": {named}: ") as raised:
+        build(docs.facts(), docs.manifest(), docs.layout(), docs.options(**{name: value}))
+    assert raised.value.id == "plan.options_invalid"
 
 
 def test_texts_of_surveys_become_their_types() -> None:

@@ -192,7 +192,7 @@ def test_a_host_that_may_be_converted() -> None:
     assert result["verdict"] == "proceed"
     assert _ids(result, "refuse") == []
     assert _ids(result, "warn") == ["preflight.no_lifeboat"]
-    assert _ids(result, "info") == ["preflight.table_replaced"]
+    assert _ids(result, "info") == ["preflight.old_not_kept", "preflight.table_replaced"]
     assert result["plan"]["disk"]["serial"] == "LAB0001"
 
 
@@ -274,9 +274,17 @@ def test_swap_and_bundled_interpreter_are_notes() -> None:
     scene.facts["python"]["executable"] = "/var/lib/dualroot/interpreter/python3"
     assert _ids(scene.judge(), "info") == [
         "preflight.bundled_interpreter",
+        "preflight.old_not_kept",
         "preflight.table_replaced",
         "preflight.swap_lost",
     ]
+
+
+@pytest.mark.parametrize("options", [{"keep_old": "none"}, {"mode": "rehearse"}])
+def test_nothing_is_said_of_the_old_system_where_nobody_asked_for_it(options: dict[str, Any]) -> None:
+    scene = Scene()
+    scene.options.update(options)
+    assert "preflight.old_not_kept" not in _ids(scene.judge(), "info")
 
 
 def test_a_named_system_disk_settles_the_doubt() -> None:

@@ -46,6 +46,8 @@ def _wishes(context: Context) -> Iterator[Finding]:
         yield find(kinds.NO_LIFEBOAT)
     if options.keep_old == "required":
         yield find(kinds.KEEP_OLD)
+    elif options.keep_old == "auto" and options.mode == "convert":
+        yield find(kinds.OLD_NOT_KEPT)
     if options.boot_method != "reboot":
         yield find(kinds.BOOT_METHOD, method=options.boot_method)
     if not options.attended:
