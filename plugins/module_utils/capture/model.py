@@ -10,12 +10,25 @@ address; its name is only a hint, because the new system's kernel may name it ot
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 DEFAULT_V4 = "0.0.0.0/0"
 DEFAULT_V6 = "::/0"
+
+#: A word that names a credential (wpa-psk, wireless-key, --password, private-key …), and all that follows it.
+_SECRET = re.compile(
+    r"((?:(?:psk|passw|passphrase|secret|token|wep)[\w.-]*|(?:^|[\s_-])(?:key|pwd|pass)\d*)[\s=:]+).+"
+    r"|(://[^/\s:@]*:)[^@\s]+(?=@)",
+    re.IGNORECASE,
+)
+
+
+def hide_secrets(text: str) -> str:
+    """Return a line of configuration without the credentials in it; it is going to be shown."""
+    return _SECRET.sub(lambda found: (found.group(1) or found.group(2)) + "(hidden)", text)
 
 
 @dataclass(frozen=True)
@@ -86,11 +99,17 @@ class Interface:
 
 @dataclass(frozen=True)
 class Unsupported:
-    """A piece of configuration that cannot be carried over; ``line`` is 0 where there is none."""
+    """A piece of configuration that cannot be carried over; ``line`` is 0 where there is none.
+
+    It is shown and kept in reports, so a credential in it (``wpa-psk …``) is hidden from the start.
+    """
 
     what: str
     file: str
     line: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "what", hide_secrets(self.what))
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file

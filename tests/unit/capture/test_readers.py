@@ -274,3 +274,25 @@ def test_part_of_another_interface_with_the_same_address(host):
     assert read.findings == ()
     assert [entry.name for entry in read.network.interfaces] == ["ens3"]
     assert read.runtime["52:54:00:12:34:56"]["name"] == "ens3"
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("wpa-psk CANARY psk", "wpa-psk (hidden)"),
+        ("wireless-key s:CANARY", "wireless-key (hidden)"),
+        ("up iwconfig eth0 key s:CANARY", "up iwconfig eth0 key (hidden)"),
+        ("post-up vpn --password=CANARY --user me", "post-up vpn --password=(hidden)"),
+        ("up curl http://me:CANARY@198.51.100.1/up", "up curl http://me:(hidden)@198.51.100.1/up"),
+        ("up ip rule add from 192.0.2.1 lookup 7", "up ip rule add from 192.0.2.1 lookup 7"),
+        ("keyboard pc105", "keyboard pc105"),
+    ],
+)
+def test_a_credential_in_a_line_that_is_not_carried_is_hidden(tmp_path, line, shown):
+    folder = tmp_path / "etc/network"
+    folder.mkdir(parents=True)
+    (folder / "interfaces").write_text(
+        f"iface eth0 inet static\n    address 192.0.2.10/24\n    {line}\n", encoding="utf-8"
+    )
+    read = ifupdown.read(tmp_path)
+    assert [entry.what for entry in read.unsupported] == [shown]
