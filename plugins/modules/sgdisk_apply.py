@@ -164,6 +164,8 @@ def work(module):
     if change.kind != "none" and not module.check_mode:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         backup = saving.save(runner, node, found, Path(params["backup_directory"]), stamp)
+    if not module.check_mode:
+        # Also where nothing is to be written: the kernel may not have the table yet.
         table.apply_table(runner, node, wanted, later=later, relabel=params["relabel"])
         after = describing.describe(read_disk(node))
     return {

@@ -141,12 +141,14 @@ def apply_table(
     found = read_disk(node, root)
     change = plan_change(found, wanted, later)
     if change.kind == "none":
+        # The kernel may still have another table: an earlier try can have ended between the two.
+        if _not_taken_over(node, wanted, found.sector_bytes, root):
+            _take_over_disk(runner, node, wanted, found.sector_bytes, root, sleep)
         return change
     check_change(runner, node, found, change, relabel=relabel, root=root)
     _clear_stale(root / node.lstrip("/"), change.entries, found.sector_bytes)
     _write(runner, node, change, wanted)
-    if sysfs.device_number(sysfs.kernel_name(node, root), root):
-        take_over(runner, node, wanted, found.sector_bytes, root=root, sleep=sleep)
+    _take_over_disk(runner, node, wanted, found.sector_bytes, root, sleep)
     left = plan_change(read_disk(node, root), wanted, later)
     if left.kind != "none":
         shown = left.differences or tuple(f"partition {one.number} is missing" for one in left.entries)
@@ -215,6 +217,14 @@ def take_over(
         # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
         sleep(0.1)
         waited += 0.1
+
+
+def _take_over_disk(
+    runner: Runner, node: str, wanted: Gpt, sector_bytes: int, root: Path, sleep: Callable[[float], None]
+) -> None:
+    """Take the table over, unless the node is an image file, which the kernel does not know."""
+    if sysfs.device_number(sysfs.kernel_name(node, root), root):
+        take_over(runner, node, wanted, sector_bytes, root=root, sleep=sleep)
 
 
 def _not_taken_over(node: str, wanted: Gpt, sector_bytes: int, root: Path) -> list[str]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -199,6 +200,22 @@ def test_a_kernel_that_does_not_follow(machine):
     assert raised.value.id == "disk.nodes_missing"
     assert "/dev/vda1, /dev/vda2, /dev/vda3" in raised.value.what
     assert len(machine.slept) == 300
+
+
+def test_a_second_try_does_not_pass_over_a_kernel_that_does_not_follow(machine):
+    """The disk has the new table, the kernel the old one: volumes would be made at the old places."""
+    machine.partition("vda", 3, 1 << 20, 1 << 30)
+    machine.kernel_follows = False
+    for _try in range(2):
+        with pytest.raises(Fault) as raised:
+            machine.apply()
+        assert raised.value.id == "disk.nodes_missing"
+    machine.kernel_follows = True
+    shutil.rmtree((machine.root / "sys/block/vda/vda3").resolve())
+    (machine.root / "sys/class/block/vda3").unlink()
+    machine.runner.calls.clear()
+    assert machine.apply().kind == "none"
+    assert machine.runner.calls == TAKE_OVER
 
 
 def test_old_signatures_are_cleared_before_the_table_names_them(machine):
