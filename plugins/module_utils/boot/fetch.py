@@ -20,6 +20,8 @@ from ..runner import CommandFailed, Runner
 _CHUNK = 1 << 20
 #: curl(1), exit codes: the server cannot go on in the middle of a file.
 _NO_RANGES = 33
+#: A server that stops sending ends a download after a minute, which the next attempt continues (curl(1)).
+_PATIENCE = ("--connect-timeout", "30", "--speed-limit", "1", "--speed-time", "60")
 #: A file system that is filled to its last block stops the host's own work.
 SPARE_BYTES = 32 << 20
 
@@ -158,7 +160,7 @@ def _download(runner: Runner, artefact: Artefact, source: str, partial: Path) ->
         partial.unlink()
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
     # The address goes in by stdin: it may hold a password, and argv can be seen by everybody (curl(1), -K).
-    options = ["--fail", "--location", "--silent", "--show-error", "--retry", "3", "--continue-at", "-"]
+    options = ["--fail", "--location", "--silent", "--show-error", "--retry", "3", *_PATIENCE, "--continue-at", "-"]
     config = f'url = "{address}"\n'.encode()
     argv = ["curl", *options, "--output", str(partial), "--config", "-"]
     try:

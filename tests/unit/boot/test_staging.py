@@ -342,7 +342,8 @@ def test_download_goes_on_where_it_ended(tmp_path: Path, present: bytes) -> None
         return
     assert runner.calls == [
         (
-            *("curl", "--fail", "--location", "--silent", "--show-error", "--retry", "3", "--continue-at", "-"),
+            *("curl", "--fail", "--location", "--silent", "--show-error", "--retry", "3"),
+            *("--connect-timeout", "30", "--speed-limit", "1", "--speed-time", "60", "--continue-at", "-"),
             *("--output", str(tmp_path / "rootfs.tar.zst.part"), "--config", "-"),
         )
     ]
