@@ -18,14 +18,14 @@ NO_ANSWER = FaultKind(
     phase="convert",
     what="The host does not answer over SSH: {detail}",
     why="Which system it runs cannot be told, so nothing was started.",
-    how="Make `ansible -m ansible.builtin.raw -a true` work for this host, then run again.",
+    how="Make `ansible HOST -m ansible.builtin.raw -a true` work for this host, then run again.",
 )
 REBOOT_REFUSED = FaultKind(
     id="convert.reboot_refused",
     phase="convert",
     what="The reboot could not be started: {detail}",
     why="The command that reboots the host needs root and was refused; the host still runs the old system, untouched.",
-    how="Check become for this host (`ansible -b -m ansible.builtin.raw -a id` must say uid=0), then run again.",
+    how="Check become for this host (`ansible HOST -b -m ansible.builtin.raw -a id` must say uid=0), then run again.",
 )
 REBOOT_IGNORED = FaultKind(
     id="convert.reboot_ignored",

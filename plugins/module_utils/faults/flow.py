@@ -52,6 +52,13 @@ OTHER_MODE = FaultKind(
     why="A rehearsal never becomes a conversion on the way, nor the other way round.",
     how="Run the playbook that was started (rehearse for a rehearsal, migrate for a conversion) to lead it to its end.",
 )
+UNREACHABLE = FaultKind(
+    id="migrate.unreachable",
+    phase="convert",
+    what="The host stopped answering in the middle of its run",
+    why="The connection broke between two tasks, so nobody has seen what became of the host.",
+    how="Look at the host's console, make it reachable, and run the playbook again: it goes on where the host is.",
+)
 MODE_GIVEN = FaultKind(
     id="migrate.mode_given",
     phase="preflight",
@@ -74,6 +81,7 @@ KINDS = (
     LOST_FROM_BATCH,
     PLAN_NOT_HERE,
     OTHER_MODE,
+    UNREACHABLE,
     MODE_GIVEN,
     TASK_FAILED,
 )

@@ -12,6 +12,7 @@ import yaml
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.catalogue import all_kinds
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 BATCHES = [1, "10%", "25%", "100%"]
@@ -107,3 +108,20 @@ def test_defaults_are_those_of_the_argument_specification(role):
     said = {name: option["default"] for name, option in options_of(role).items() if "default" in option}
     required = {name for name, option in options_of(role).items() if option.get("required")}
     assert {name: value for name, value in defaults.items() if name not in required} == said
+
+
+def records_of(tasks):
+    """Yield the fault records that are spelled out in the variables of tasks."""
+    for task in tasks:
+        yield from (value for value in task.get("vars", {}).values() if isinstance(value, dict) and "how" in value)
+
+
+@pytest.mark.parametrize("name", ["guard", "after_fault"])
+def test_the_words_of_playbooks_are_those_of_the_catalogue(name):
+    tasks = yaml.safe_load((REPOSITORY / f"playbooks/tasks/{name}.yml").read_text(encoding="utf-8"))
+    kinds = {kind.id: kind for kind in all_kinds()}
+    records = list(records_of(tasks))
+    assert records
+    for record in records:
+        kind = kinds[record["id"]]
+        assert (record["phase"], record["how"]) == (kind.phase, kind.how)
