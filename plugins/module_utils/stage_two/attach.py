@@ -32,6 +32,7 @@ def _reachable(work: Work, name: str, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:
+            work.unreachable[name] = action
             work.skip(name, f"it failed ({type(error).__name__}) and nobody waits for it")
         return
     work.step(name, action, always=True)

@@ -19,6 +19,8 @@ from .work import Work
 
 #: Seconds that the controller gets to read the status; it writes ``seen`` when it has.
 SEEN_SECONDS = 20.0
+#: ``boot.one_shot.ENTRY_ID``, written out because that module is work of the old system.
+ONE_SHOT = b"next_entry=dualroot-convert"
 _GRUB_ENVIRONMENTS = ("boot/grub/grubenv", "boot/grub2/grubenv")
 
 
@@ -55,18 +57,20 @@ def _leave_evidence(work: Work, record: Mapping[str, str] | None) -> None:
     mounting.mount(machine, device, machine.places.old, where["fstype"], "rw")
     try:
         folder = machine.places.inside(machine.places.old, where["run_directory"])
-        if record and record["id"] == kinds.ALREADY_RAN.id:
-            forget_one_shot(machine.places.old)
-        elif folder.is_dir():
+        # Every time: a fault before the look for an earlier result would else come back for ever.
+        forget_one_shot(machine.places.old)
+        ran_before = record is not None and record["id"] == kinds.ALREADY_RAN.id
+        if folder.is_dir() and not ran_before:
             result.write(work, folder, result.document(work, "returned", record))
     finally:
         mounting.unmount(machine, machine.places.old)
 
 
 def forget_one_shot(old: Path) -> None:
-    """Empty ``next_entry`` in GRUB's environment, which GRUB itself could not.
+    """Empty our ``next_entry`` in GRUB's environment, where GRUB itself could not.
 
-    In place, because GRUB reads the blocks that it knows (grub-editenv(1) keeps 1024 bytes).
+    Nothing is written where GRUB did, or where a person chose another entry. In place, because GRUB
+    reads the blocks that it knows (grub-editenv(1) keeps 1024 bytes).
     """
     for name in _GRUB_ENVIRONMENTS:
         path = old / name
@@ -74,7 +78,7 @@ def forget_one_shot(old: Path) -> None:
             continue
         content = path.read_bytes()
         lines = content.split(b"\n")
-        kept = b"\n".join(b"next_entry=" if line.startswith(b"next_entry=") else line for line in lines)
+        kept = b"\n".join(b"next_entry=" if line.startswith(ONE_SHOT) else line for line in lines)
         if kept != content:
             handle = os.open(path, os.O_WRONLY | os.O_DSYNC)
             try:

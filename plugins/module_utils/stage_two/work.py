@@ -27,6 +27,8 @@ Value = TypeVar("Value")
 #: between, in seconds: a device that comes back after a bus reset needs about that long.
 TRIES = 3
 PAUSE = 5.0
+#: Seconds between two tries to become reachable for the person who is waited for.
+REACH_PAUSE = 60.0
 #: Kinds of errors whose text is about names and files, never about the content of a document.
 _TELLING = (OSError, KeyError, AttributeError, TypeError, ImportError)
 
@@ -59,6 +61,8 @@ class Work:
         self.plan = plan
         self.capture = capture
         self.resolved = resolved
+        #: What of being reachable did not work and was left out; tried again while a person is waited for.
+        self.unreachable: dict[str, Callable[[], None]] = {}
         #: The disk's node, known from ``attach`` on.
         self.node = ""
         self._done = finished(journal.entries)
@@ -126,10 +130,20 @@ class Work:
         retry = self.machine.places.run / "retry"
         self.status.show(f"waits for a person: {record['what']}", state="holding", fault=dict(record))
         self.machine.say(f"dualroot: mend it, then: touch {retry}")
-        while not self.machine.wait_for(retry, 3600.0, pause=1.0):
-            pass
+        while not self.machine.wait_for(retry, REACH_PAUSE, pause=1.0):
+            self._reach()
         os.unlink(retry)
         self.status.show("tries again", state="running", fault=None)
+
+    def _reach(self) -> None:
+        for name, action in list(self.unreachable.items()):
+            try:
+                action()
+            except Exception as error:
+                self.status.show(f"no {name} yet ({type(error).__name__})")
+            else:
+                del self.unreachable[name]
+                self.status.show(f"{name} works now")
 
     def _tell(self, record: Mapping[str, str], error: Exception) -> None:
         self.status.show(f"{record['id']}: {record['what']}", fault=dict(record))

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils import phases
-from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import program
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import one_shot
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import program, returning
 
 from .stage import CANARY, INITRD, KERNEL, MIB, PAYLOAD, Stage, broken, plan
 
@@ -272,6 +273,34 @@ def test_past_return_it_holds_until_asked_to_go_on(tmp_path: Path) -> None:
     assert stage.parts.calls.count("ensure_volumes /dev/vda") == 5
     assert (stage.status["state"], stage.status["fault"], stage.reboots) == ("sealed", None, 1)
     assert not (stage.places.run / "retry").exists()
+
+
+def test_while_it_holds_it_tries_to_be_reachable(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, plan(attended=False))
+    stage.parts.faults["network"] = [broken(), broken()]
+    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _ in range(3)]
+    stage.at.append((stage.now + 500, (stage.places.run / "retry").touch))
+
+    assert stage.run() == 0
+
+    assert stage.parts.calls.count("network") == 3
+    assert "dualroot: volumes: network works now" in stage.lines
+
+
+def test_every_return_forgets_the_one_shot_entry_but_no_other(tmp_path: Path) -> None:
+    stage = Stage(tmp_path).go()
+    stage.parts.faults["find_disk"] = [broken()]
+    assert b"next_entry=" + one_shot.ENTRY_ID.encode() == returning.ONE_SHOT
+    ours = b"# GRUB Environment Block\n" + returning.ONE_SHOT + b"\n"
+    ours = ours.ljust(1024, b"#")
+    other = b"# GRUB Environment Block\nnext_entry=2\n".ljust(1024, b"#")
+    stage.old("boot/grub/grubenv", ours)
+    stage.old("boot/grub2/grubenv", other)
+
+    assert stage.run() == 1
+
+    assert b"next_entry=\n" in (stage.places.old / "boot/grub/grubenv").read_bytes()
+    assert (stage.places.old / "boot/grub2/grubenv").read_bytes() == other
 
 
 def test_a_second_start_past_return_goes_on_where_the_first_ended(tmp_path: Path) -> None:
