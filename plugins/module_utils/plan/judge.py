@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..boot.grub_bios import bios_partition
 from ..faults import preflight as kinds
 from ..faults.fault import Fault
+from ..layout.model import ResolvedLayout
 from .build import assemble
 from .checks import carried, disk, drivers, loader, machine, neighbours, room
 from .context import Context
@@ -73,7 +75,10 @@ def findings_of(context: Context) -> list[Finding]:
 def with_layout(context: Context, layout_document: Mapping[str, Any]) -> tuple[Context, list[Finding]]:
     """Return the context with its resolved layout, or the findings that say why there is none."""
     try:
-        return replace(context, layout=resolve_for(context, layout_document)), []
+        layout = resolve_for(context, layout_document)
+        if context.facts.get("firmware") == "bios":
+            bios_partition(ResolvedLayout.from_document(layout))
+        return replace(context, layout=layout), []
     except Fault as fault:
         if fault.kind is kinds.DISK_DOUBT:
             return context, []  # the checks of the disk say it, and better

@@ -259,6 +259,15 @@ def test_an_unknown_key_of_the_layout_is_named_with_its_path() -> None:
     assert ".partitions[1].sice" in found[0]["what"]
 
 
+def test_a_disk_that_bios_cannot_start_is_refused() -> None:
+    scene = Scene()
+    scene.disk["logical_sector_bytes"] = 4096
+    assert "boot.sector_size" in _ids(scene.judge(), "refuse")
+    scene = Scene()
+    scene.layout["partitions"][0]["type"] = "esp"
+    assert "boot.no_bios_partition" in _ids(scene.judge(), "refuse")
+
+
 def test_an_agreed_mount_is_a_warning() -> None:
     scene = Scene()
     scene.disk["partitions"].append(docs.partition(mounts=["/srv"]))
