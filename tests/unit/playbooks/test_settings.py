@@ -125,3 +125,13 @@ def test_the_words_of_playbooks_are_those_of_the_catalogue(name):
     for record in records:
         kind = kinds[record["id"]]
         assert (record["phase"], record["how"]) == (kind.phase, kind.how)
+
+
+@pytest.mark.parametrize(
+    ("said", "words"), [("", []), ("nftables", ["nftables"]), ("vim, nftables tcpdump", ["vim", "nftables", "tcpdump"])]
+)
+def test_lists_of_the_build_may_be_text(said, words):
+    given = load("roles/bundle/vars/main.yml")["bundle_given"]
+    for name, template in given.items():
+        assert list(render(template, **{f"dualroot_build_{name}": said})) == words
+        assert list(render(template, **{f"dualroot_build_{name}": ["a b"]})) == ["a b"]
