@@ -76,6 +76,8 @@ def test_wrong_consent(host: Host, consent: Any) -> None:
 
 def test_too_little_space_and_a_network_that_cannot_be_rendered_are_found_together(host: Host) -> None:
     ssh = host.machine.ssh
+    # Without the blocks that ext4 keeps for root, so that the login can still write its temporary files.
+    ssh("sudo tune2fs -m 0 /dev/vda1")
     ssh("sudo sh -c 'fallocate -l $(( $(stat -f -c %a / ) * 4096 - 60000000 )) /var/tmp/full'")
     ssh("printf 'auto ppp0\\niface ppp0 inet ppp\\n    provider dsl\\n' | sudo tee /etc/network/interfaces.d/dsl")
     try:
