@@ -12,6 +12,10 @@ from . import mounting
 from .load import payload_file
 from .work import Work
 
+#: FAT keeps neither modes nor owners; ``quiet`` (mount(8)) accepts that tar sets them, since a payload may
+#: hold the mount point itself with a mode of its own.
+_OPTIONS = {"vfat": "noatime,quiet"}
+
 
 def run(work: Work) -> None:
     work.step("mount", lambda: mount_new(work), always=True)
@@ -26,7 +30,7 @@ def mount_new(work: Work) -> None:
             continue
         at = work.machine.places.inside(work.machine.places.new, system.mount)
         device = work.resolved.device(work.node, system.on)
-        mounting.mount(work.machine, device, at, system.kind, "noatime")
+        mounting.mount(work.machine, device, at, system.kind, _OPTIONS.get(system.kind, "noatime"))
 
 
 def restore(work: Work) -> None:
