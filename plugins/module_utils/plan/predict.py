@@ -14,9 +14,9 @@ from typing import Any
 
 from ..units import MIB
 
-#: The kernel's own memory, sshd, the stage-two program, a decompressor's window, buffers: what the first
-#: whole migration used (486 MiB, QEMU, 1 GiB) beyond the sizes that are known from the bundle.
-WORKING_BYTES = 224 * MIB
+#: The kernel's own memory, sshd, the stage-two program, a decompressor's window, buffers: whole migrations
+#: used 80 to 95 MiB (QEMU, 768 MiB to 2 GiB of memory) beyond the sizes that are known from the bundle.
+WORKING_BYTES = 112 * MIB
 #: What must stay free beyond the predicted peak.
 MARGIN_BYTES = 64 * MIB
 #: Emulated processors are about this much slower (measured under QEMU TCG).

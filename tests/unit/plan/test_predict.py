@@ -13,7 +13,7 @@ MIB = docs.MIB
 
 def test_memory_is_environment_payload_and_working_room() -> None:
     found = predict.predict(docs.facts(), docs.manifest(), None)
-    assert found.peak_ram_bytes == (130 + 180 + 58 + 224) * MIB
+    assert found.peak_ram_bytes == (130 + 180 + 58 + 112) * MIB
     assert found.needed_ram_bytes == found.peak_ram_bytes + 64 * MIB
 
 
@@ -21,7 +21,7 @@ def test_a_large_environment_needs_twice_its_size_to_be_unpacked() -> None:
     manifest = docs.manifest()
     manifest["environment"]["unpacked_bytes"] = 900 * MIB
     found = predict.predict(docs.facts(), manifest, None)
-    assert found.needed_ram_bytes == (2 * 900 + 224) * MIB
+    assert found.needed_ram_bytes == (2 * 900 + 112) * MIB
 
 
 def test_downtime_is_the_sum_of_its_phases() -> None:
