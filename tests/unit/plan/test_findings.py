@@ -173,7 +173,7 @@ WARNINGS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.lockdown", _facts(lockdown="integrity")),
     ("preflight.partition_lost", _add_partition(fstype="ntfs")),
     ("preflight.disk_weak_identity", lambda scene: scene.disk.update(serial="", by_id=[])),
-    ("preflight.memory_tight", _facts(memory_bytes=690 << 20)),
+    ("preflight.memory_tight", _facts(memory_bytes=578 << 20)),
     (
         "preflight.bus_driver_missing",
         lambda scene: scene.facts["modaliases"].append(
@@ -247,7 +247,7 @@ def test_an_unknown_disk_is_said_once() -> None:
 
 def test_by_how_much_is_said() -> None:
     scene = Scene()
-    scene.facts["memory_bytes"] = 628 << 20
+    scene.facts["memory_bytes"] = 516 << 20
     found = [one for one in scene.judge()["findings"] if one["id"] == "preflight.memory_too_small"]
     assert "28 MiB are missing" in found[0]["what"]
 

@@ -52,7 +52,7 @@ def test_findings_and_prediction_as_lines() -> None:
     assert lines[0] == "warn   preflight.no_lifeboat: There will be no lifeboat"
     assert lines[1].startswith("       why: ") and lines[2].startswith("       how: ")
     assert show_findings([]) == ["nothing was found that stands in the way"]
-    assert show_prediction(result["predicted"])[0] == "memory of stage two: 592 MiB at its peak, 656 MiB needed"
+    assert show_prediction(result["predicted"])[0] == "memory of stage two: 480 MiB at its peak, 544 MiB needed"
 
 
 @pytest.mark.parametrize(("said", "agreed"), [(2, True), ("2", True), (" 2 ", True), ("", False), (None, False)])
