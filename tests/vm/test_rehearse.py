@@ -24,8 +24,8 @@ MAY_DIFFER = re.compile(
 def test_a_rehearsal_comes_back_to_an_unchanged_disk(start_host: StartHost) -> None:
     host = start_host()
     machine = host.machine
-    boot_id = host.boot_id()
     before = _content(machine)
+    boot_id = host.boot_id()
 
     outcome = host.play("rehearse")
 
