@@ -21,9 +21,9 @@ PLAY = """
   serial: [2, 2]
   vars:
     dualroot_report_folder: {folder}
-    dualroot_run_id: 20260101T000000Z-000001
   tasks:
     - ansible.builtin.set_fact:
+        dualroot_run_id: 20260101T000000Z-000001
         dualroot_batch: "{{{{ ansible_play_batch }}}}"
     - ansible.builtin.raw: "{{{{ work | default('true') }}}}"
     - ansible.builtin.import_tasks: {tasks}/guard.yml
