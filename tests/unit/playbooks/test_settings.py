@@ -114,6 +114,8 @@ def records_of(tasks):
     """Yield the fault records that are spelled out in the variables of tasks."""
     for task in tasks:
         yield from (value for value in task.get("vars", {}).values() if isinstance(value, dict) and "how" in value)
+        for part in ("block", "rescue", "always"):
+            yield from records_of(task.get(part, []))
 
 
 @pytest.mark.parametrize("name", ["guard", "after_fault"])
