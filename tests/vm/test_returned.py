@@ -76,7 +76,7 @@ def _assert_returned(host: Host, outcome: Outcome, fault: str, boot_id: str) -> 
 @pytest.mark.parametrize(
     ("change", "back", "fault"),
     [
-        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.not_found"),
+        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.in_doubt"),
         ({"memory_mib": 330}, {"memory_mib": 1024}, "stage_two.too_little_ram"),
     ],
     ids=["another disk", "too little memory"],
