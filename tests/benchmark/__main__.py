@@ -23,8 +23,8 @@ from tests.lab.playbook import TOP, run_playbook
 MIB = 1 << 20
 PROBE = Path(__file__).parent / "restore_probe.py"
 ENGINE = TOP / "plugins/module_utils"
-#: The level of `xz` and of `tar -J` where nobody chooses another.
-XZ_PRESET = 6
+#: As `tar -cJ` has always packed: level 6 and one block, which no reader can unpack in parallel.
+XZ_OPTIONS = ("-6", "-T1")
 
 
 def main() -> int:
@@ -59,7 +59,7 @@ def compare_restores(machine: Machine, payload: Path, scratch: Path, rounds: int
     """Return the seconds of each way to restore the same tree on the machine; see restore_probe.py."""
     packed_xz = scratch / "payload.tar.xz"
     with packed_xz.open("wb") as target, subprocess.Popen(["zstd", "-dc", payload], stdout=subprocess.PIPE) as tar:
-        subprocess.run(["xz", f"-{XZ_PRESET}", "-T0", "-c"], stdin=tar.stdout, stdout=target, check=True)
+        subprocess.run(["xz", *XZ_OPTIONS, "-c"], stdin=tar.stdout, stdout=target, check=True)
     copy(machine, payload, "/var/tmp/payload.tar.zst")
     copy(machine, packed_xz, "/var/tmp/payload.tar.xz")
     copy(machine, PROBE, "/var/tmp/restore_probe.py")
