@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
+from ..address import is_address, shown
 from ..archive.durable import sync_directory
 from ..faults import boot as kinds
 from ..faults.fault import Fault
@@ -87,18 +88,6 @@ def link_or_copy(source: Path, artefact: Artefact) -> None:
         temporary.chmod(0o600)
         _check_digest(temporary, artefact, str(source.parent))
     _publish(temporary, target)
-
-
-def is_address(source: str) -> bool:
-    return source.startswith(("http://", "https://"))
-
-
-def shown(source: str) -> str:
-    """Return a source without the user and password that its address may hold."""
-    if not is_address(source):
-        return source
-    parts = urlsplit(source)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def shred(path: Path) -> bool:

@@ -12,6 +12,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 from typing import Protocol
 
+from ..address import is_address, shown
 from ..faults import bundle as kinds
 from ..faults.fault import Fault
 
@@ -104,7 +105,7 @@ class UrlSource:
             with self._open(name) as answer, draft.open("wb") as file:
                 shutil.copyfileobj(answer, file, 1 << 20)
         except _NotThere as error:
-            raise Fault(kinds.FILE_MISSING, bundle=self.url, file=name) from error
+            raise Fault(kinds.FILE_MISSING, bundle=shown(self.url), file=name) from error
         except OSError as error:
             raise self._unreachable(name, str(error)) from error
         draft.replace(target)
@@ -123,7 +124,7 @@ class UrlSource:
             raise self._unreachable(name, str(getattr(error, "reason", error))) from error
 
     def _unreachable(self, name: str, reason: str) -> Fault:
-        return Fault(kinds.UNREACHABLE, bundle=self.url, file=name, reason=reason[:1].upper() + reason[1:])
+        return Fault(kinds.UNREACHABLE, bundle=shown(self.url), file=name, reason=reason[:1].upper() + reason[1:])
 
 
 class _NotThere(Exception):
@@ -132,6 +133,6 @@ class _NotThere(Exception):
 
 def open_source(bundle: str) -> Source:
     """Return the source that ``bundle`` names: an http(s) address, anything else is a folder."""
-    if bundle.startswith(("http://", "https://")):
+    if is_address(bundle):
         return UrlSource(bundle)
     return FolderSource(Path(bundle))
