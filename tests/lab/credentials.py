@@ -46,8 +46,14 @@ class Credentials:
         Of a private key, whole lines of its body: a tool may wrap, indent or escape the key.
         """
         lines = [line for key in self.host_keys for line in key.splitlines()]
-        # The first lines of an OpenSSH key are its type and public half, which are no secret.
-        bodies = [line for line in lines if "-----" not in line and not line.startswith("b3BlbnNzaC1rZXkt")]
+        # The first lines of an OpenSSH key are its type and public half, which are no secret: of an ECDSA key
+        # a whole line stands in the public key as well.
+        public = "\n".join((*self.known_hosts, self.public_key))
+        bodies = [
+            line
+            for line in lines
+            if "-----" not in line and not line.startswith("b3BlbnNzaC1rZXkt") and line not in public
+        ]
         return (self.password, self.password_hash, *(line for line in bodies if len(line) > 40))
 
 
