@@ -8,13 +8,17 @@ from pathlib import Path
 
 from tests.lab.credentials import Credentials
 
-PRIVATE = """-----BEGIN OPENSSH PRIVATE KEY-----
+PUBLIC = "AAAAE2VjZHNhpublicpublicpublicpublicpublicpublicpublicpublicpublicpubl"
+PRIVATE = f"""-----BEGIN OPENSSH PRIVATE KEY-----
 b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
 QyNTUxOQAAACDsecretsecretsecretsecretsecretsecretsecretsecretsecretsecr
+{PUBLIC}
 short
 -----END OPENSSH PRIVATE KEY-----
 """
-LOGIN = Credentials("admin", "pass-word", "$6$salt$hash", "key", "ssh-ed25519 AAAA", (PRIVATE,), ("ssh-rsa AAAA",))
+LOGIN = Credentials(
+    "admin", "pass-word", "$6$salt$hash", "key", "ssh-ed25519 AAAA", (PRIVATE,), (f"ssh-rsa {PUBLIC}Q==",)
+)
 
 
 def test_canaries_are_password_hash_and_the_body_of_the_keys() -> None:
