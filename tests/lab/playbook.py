@@ -16,6 +16,7 @@ from typing import Any
 #: The top of the tree: the repository, or the installed collection.
 TOP = Path(__file__).parents[2]
 PLAYBOOK_SECONDS = 3600.0
+END_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ def run_playbook(
                 print(line, end="", flush=True)
         returncode = process.wait(PLAYBOOK_SECONDS)
     finally:
+        _end(process)
+    return Outcome(returncode, "".join(lines), reports)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a playbook that still runs; asked kindly, it ends its workers as well."""
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    return Outcome(returncode, "".join(lines), reports)
