@@ -64,6 +64,8 @@ def do_start(arguments: argparse.Namespace) -> None:
             cpus=arguments.cpus,
             extra_disks=tuple(arguments.extra_disk),
             lifetime=arguments.lifetime,
+            firmware=arguments.firmware,
+            bus=arguments.bus,
         )
         machine = Machine.create(folder, options)
     machine.start(detached=True)
@@ -110,6 +112,8 @@ def parser() -> argparse.ArgumentParser:
     verb.add_argument("--memory", type=int, default=Options.memory_mib, help="MiB")
     verb.add_argument("--cpus", type=int, default=Options.cpus)
     verb.add_argument("--extra-disk", action="append", default=[], metavar="SIZE", help="as 1G, or clone; repeatable")
+    verb.add_argument("--firmware", default="", choices=("bios", "uefi"), help="default: the image's")
+    verb.add_argument("--bus", default=Options.bus, choices=("virtio", "sata", "nvme"), help="of the disks")
     verb.add_argument("--lifetime", type=int, default=Options.lifetime, help="seconds until it is ended")
     verb.add_argument("--no-wait", action="store_true", help="do not wait for SSH")
     verb.set_defaults(do=do_start)

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import firmware as uefi
+
 #: An extra disk that is a twin of the system disk.
 CLONE = "clone"
 
@@ -19,6 +21,8 @@ class Options:
     """How a machine is made. ``lifetime`` is in seconds.
 
     An extra disk is a size as QEMU writes it (``8G``), or ``CLONE`` for a twin of the system disk.
+    ``firmware`` is ``bios`` or ``uefi``; empty: what the image was made for. ``chipset`` is ``pc`` or ``q35``;
+    empty: what goes with the firmware. ``bus`` is that of the disks: ``virtio``, ``sata`` or ``nvme``.
     """
 
     image: str
@@ -27,6 +31,9 @@ class Options:
     extra_disks: tuple[str, ...] = ()
     serial: str = "LAB0815"
     lifetime: int = 4 * 3600
+    firmware: str = ""
+    chipset: str = ""
+    bus: str = "virtio"
 
 
 def create_disks(folder: Path, options: Options, image: Path) -> None:
@@ -49,7 +56,10 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
     ``port`` is the loopback port of the guest's SSH; with 0 QEMU takes a free one.
     """
     argv = ["qemu-system-x86_64", "-name", name, *accelerator]
-    argv += ["-machine", "pc", "-m", str(options.memory_mib), "-smp", str(options.cpus)]
+    chipset = options.chipset or ("q35" if options.firmware == "uefi" else "pc")
+    if options.firmware == "uefi":
+        argv += uefi.qemu_arguments()
+    argv += ["-machine", chipset, "-m", str(options.memory_mib), "-smp", str(options.cpus)]
     argv += ["-display", "none", "-pidfile", "qemu.pid"]
     argv += ["-qmp", "unix:qmp.sock,server=on,wait=off"]
     console = "path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"
@@ -62,8 +72,14 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
     for number in range(1 + len(options.extra_disks)):
         disk = f"disk{number}"
         argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
-        argv += [
-            "-device",
-            f"virtio-blk-pci,drive={disk},serial={options.serial}-{number},addr={8 + number:#x}",
-        ]
+        argv += ["-device", _disk_device(options, number)]
     return argv
+
+
+def _disk_device(options: Options, number: int) -> str:
+    identity = f"drive=disk{number},serial={options.serial}-{number}"
+    if options.bus == "sata":
+        # The chip set q35 has one controller with six ports; drives are numbered by their ports.
+        return f"ide-hd,{identity},bus=ide.{number}"
+    device = {"virtio": "virtio-blk-pci", "nvme": "nvme"}[options.bus]
+    return f"{device},{identity},addr={8 + number:#x}"

@@ -13,26 +13,20 @@ import contextlib
 import dataclasses
 import os
 import shutil
-import struct
 import subprocess
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import accelerator
+from . import accelerator, firmware, image_disk
 from .cache import cache_folder, locked
 from .credentials import Credentials, generate_login
+from .image_disk import Ids, ImageError, run
 from .recipes import GUEST_FILES, Recipe
 
-SECTOR = 512
-#: Where the root partition starts, in sectors: 1 MiB.
-ROOT_START = 2048
+__all__ = ["Image", "ImageError", "build"]
+
 FIRST_BOOT_SECONDS = 600
 DEFAULT_MIRROR = "http://deb.debian.org"
-
-
-class ImageError(Exception):
-    """An image could not be built; the text says why and where the log is."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +39,11 @@ class Image:
     @property
     def disk(self) -> Path:
         return self.folder / "disk.raw"
+
+    @property
+    def variables(self) -> Path:
+        """The firmware's variables after the first boot; only images for UEFI have them."""
+        return self.folder / firmware.VARIABLES
 
     @property
     def credentials(self) -> Credentials:
@@ -75,14 +74,14 @@ def _build_in(recipe: Recipe, scratch: Path) -> None:
     image.mkdir(mode=0o700)
     _install_packages(recipe, root, scratch / "mmdebstrap.log")
     shutil.copytree(GUEST_FILES, root, dirs_exist_ok=True)
-    root_uuid = str(uuid.uuid4())
-    credentials = _personalise(recipe, root, scratch, root_uuid)
+    ids = Ids()
+    credentials = _personalise(recipe, root, scratch, ids)
     credentials.save(image / "credentials.json")
     # Read before the root is packed; inside the guest the distribution's links lead to them.
     for name in ("vmlinuz", "initrd.img"):
         shutil.copyfile((root / name).resolve(), scratch / name)
-    _write_disk(recipe, root, image / "disk.raw", root_uuid)
-    _first_boot(scratch, image)
+    image_disk.write(recipe, root, image / "disk.raw", ids)
+    _first_boot(recipe, scratch, image)
 
 
 def _install_packages(recipe: Recipe, root: Path, log: Path) -> None:
@@ -99,13 +98,17 @@ def _install_packages(recipe: Recipe, root: Path, log: Path) -> None:
         raise ImageError(f"mmdebstrap failed; its last words:\n{log.read_text(errors='replace')[-2000:]}")
 
 
-def _personalise(recipe: Recipe, root: Path, scratch: Path, root_uuid: str) -> Credentials:
+def _personalise(recipe: Recipe, root: Path, scratch: Path, ids: Ids) -> Credentials:
     """Give the root a name, a user, keys and a machine-id; return its credentials."""
     login = generate_login(recipe.login_user, scratch)
     (root / "etc/hostname").write_text(recipe.host_name + "\n")
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {recipe.host_name}.plant.example {recipe.host_name}\n"
     (root / "etc/hosts").write_text(hosts + "::1 localhost ip6-localhost\n")
-    (root / "etc/fstab").write_text(f"UUID={root_uuid} / ext4 errors=remount-ro 0 1\n")
+    (root / "etc/fstab").write_text(ids.fstab(recipe))
+    if recipe.firmware == "uefi":
+        # The name that the same interface has on the machine's other chip set.
+        interfaces = root / "etc/network/interfaces"
+        interfaces.write_text(interfaces.read_text().replace("ens3", "enp0s3"))
     (root / "etc/machine-id").write_text(os.urandom(16).hex() + "\n")
     (root / "etc/timezone").write_text("Europe/Berlin\n")
     _relink(root / "etc/localtime", "/usr/share/zoneinfo/Europe/Berlin")
@@ -141,42 +144,23 @@ def _relink(path: Path, target: str) -> None:
 
 
 def _in_root(root: Path, *argv: str, stdin: str = "") -> None:
-    _run(["chroot", str(root), *argv], stdin)
+    run(["chroot", str(root), *argv], stdin)
 
 
-def _write_disk(recipe: Recipe, root: Path, disk: Path, root_uuid: str) -> None:
-    size = recipe.disk_bytes - ROOT_START * SECTOR
-    with disk.open("wb") as file:
-        file.write(_boot_record(size // SECTOR))
-        file.truncate(recipe.disk_bytes)
-    # Features that the boot loader of 2018 cannot read are named, whatever this machine's defaults are.
-    features = "^metadata_csum_seed,^orphan_file"
-    argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-O", features, "-U", root_uuid, "-d", str(root)]
-    argv += ["-E", f"offset={ROOT_START * SECTOR}", str(disk), f"{size // 1024}k"]
-    _run(argv)
-
-
-def _boot_record(root_sectors: int) -> bytes:
-    """Return an MBR with a disk identifier and one active Linux partition, placed by sector number."""
-    no_cylinders = b"\xfe\xff\xff"
-    entry = struct.pack("<B3sB3sII", 0x80, no_cylinders, 0x83, no_cylinders, ROOT_START, root_sectors)
-    return bytes(440) + os.urandom(4) + bytes(2) + entry + bytes(48) + b"\x55\xaa"
-
-
-def _run(argv: list[str], stdin: str = "") -> None:
-    done = subprocess.run(argv, input=stdin.encode(), capture_output=True, check=False)
-    if done.returncode != 0:
-        raise ImageError(f"{' '.join(argv)}: {done.stderr.decode(errors='replace').strip()}")
-
-
-def _first_boot(scratch: Path, image: Path) -> None:
+def _first_boot(recipe: Recipe, scratch: Path, image: Path) -> None:
     """Boot the disk by its kernel, without a boot loader; the guest installs its own and powers off."""
     log = scratch / "first-boot.log"
     argv = ["setpriv", "--pdeathsig", "KILL", "--", "qemu-system-x86_64", *accelerator.qemu_arguments()]
+    partition = 1
+    if recipe.firmware == "uefi":
+        partition = 2
+        firmware.make_variables(image)
+        argv += ["-machine", "q35", *firmware.qemu_arguments(image)]
     argv += ["-m", "512", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"]
     argv += ["-serial", f"file:{log}"]
     argv += ["-kernel", str(scratch / "vmlinuz"), "-initrd", str(scratch / "initrd.img")]
-    argv += ["-append", "root=/dev/vda1 rw console=ttyS0 panic=10 init=/usr/local/sbin/lab-first-boot"]
+    line = "rw console=ttyS0 panic=10 init=/usr/local/sbin/lab-first-boot"
+    argv += ["-append", f"root=/dev/vda{partition} {line}"]
     argv += ["-drive", f"file={image / 'disk.raw'},format=raw,if=none,id=disk,cache=unsafe,discard=unmap"]
     argv += ["-device", "virtio-blk-pci,drive=disk"]
     with contextlib.suppress(subprocess.TimeoutExpired):

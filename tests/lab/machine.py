@@ -21,7 +21,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from . import accelerator, recipes
+from . import accelerator, firmware, recipes
 from .guest import Guest, MachineError
 from .hardware import Options, create_disks, qemu_arguments
 from .image import Image, build
@@ -47,8 +47,11 @@ class Machine(Guest):
     def create(cls, folder: Path, options: Options, image: Image | None = None) -> Machine:
         """Make the machine's folder, with an overlay on its image; build the image if need be."""
         image = image or build(recipes.RECIPES[options.image])
+        options = replace(options, firmware=options.firmware or image.recipe.firmware)
         folder.mkdir(parents=True, mode=0o700)
         _save(options, folder)
+        if image.variables.exists():
+            firmware.make_variables(folder, image.variables)
         create_disks(folder, options, image.disk)
         machine = cls(folder)
         machine.write_login(image.credentials)
@@ -133,6 +136,10 @@ class Machine(Guest):
         """Change options of the machine, as ``memory_mib``; they count from its next start on."""
         self.options = replace(self.options, **options)
         _save(self.options, self.folder)
+
+    def forget_firmware(self) -> None:
+        """Make the firmware forget all its variables, the boot entries with them, as an empty battery does."""
+        firmware.make_variables(self.folder)
 
     def stop_at_reboot(self, seconds: float) -> None:
         """Let the guest go on until it reboots, and be off then; returns when it is off."""

@@ -13,7 +13,7 @@ from pathlib import Path
 #: Files laid over the root of every guest; part of the digest.
 GUEST_FILES = Path(__file__).parent / "guest_files"
 #: Code that decides what an image holds: a change of it makes a new image.
-IMAGE_CODE = Path(__file__).with_name("image.py")
+IMAGE_CODE = tuple(Path(__file__).with_name(name) for name in ("image.py", "image_disk.py"))
 
 GIB = 1 << 30
 
@@ -43,10 +43,18 @@ _GATEWAY_2018 = (
     "udev",
 )
 
+#: The same host, bought later: its installer chose UEFI.
+_GATEWAY_UEFI = tuple(
+    sorted({*_GATEWAY_2018} - {"grub-pc"} | {"dosfstools", "efibootmgr", "grub-efi-amd64", "initramfs-tools"})
+)
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """One source host: a Debian suite on a disk with an MBR and one ext4 root partition."""
+    """One source host: a Debian suite on a disk with one ext4 root partition.
+
+    ``firmware`` ``bios``: an MBR with the root alone; ``uefi``: a GPT with an EFI system partition before it.
+    """
 
     name: str
     suite: str
@@ -54,12 +62,13 @@ class Recipe:
     disk_bytes: int = 8 * GIB
     host_name: str = "gw-0815"
     login_user: str = "admin"
+    firmware: str = "bios"
 
     def digest(self) -> str:
         """Return a hex digest of everything that the image is made of, except the mirror's state."""
         described = json.dumps(dataclasses.asdict(self), sort_keys=True)
         digest = hashlib.sha256(described.encode())
-        for path in sorted([IMAGE_CODE, *(p for p in GUEST_FILES.rglob("*") if p.is_file())]):
+        for path in sorted([*IMAGE_CODE, *(p for p in GUEST_FILES.rglob("*") if p.is_file())]):
             digest.update(f"{path.name} {path.stat().st_mode & 0o100:o}\n".encode() + path.read_bytes())
         return digest.hexdigest()
 
@@ -70,5 +79,6 @@ RECIPES: dict[str, Recipe] = {
         Recipe("debian11", "bullseye", (*_GATEWAY_2018, "python3")),
         Recipe("debian11-py27", "bullseye", (*_GATEWAY_2018, "python-is-python2")),
         Recipe("debian11-nopython", "bullseye", _GATEWAY_2018),
+        Recipe("debian12-uefi", "bookworm", (*_GATEWAY_UEFI, "python3"), firmware="uefi"),
     )
 }

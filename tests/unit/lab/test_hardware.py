@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
-from tests.lab import hardware
+import pytest
+
+from tests.lab import firmware, hardware
 
 ACCELERATOR = ["-accel", "tcg,thread=multi"]
 
@@ -35,3 +37,28 @@ def test_a_machine_keeps_its_port() -> None:
 def test_names_give_addresses_of_their_own() -> None:
     assert hardware.mac_of("gw-1") == hardware.mac_of("gw-1") != hardware.mac_of("gw-2")
     assert hardware.mac_of("gw-1").startswith("52:54:00:")
+
+
+def test_a_machine_for_uefi_has_its_own_variables() -> None:
+    options = hardware.Options(image="debian12-uefi", firmware="uefi")
+    argv = hardware.qemu_arguments("gw-1", options, ACCELERATOR)
+    assert argv[argv.index("-machine") + 1] == "q35"
+    flash = [word for word in argv if word.startswith("if=pflash")]
+    assert flash == [
+        f"if=pflash,format=raw,unit=0,readonly=on,file={firmware.CODE}",
+        "if=pflash,format=raw,unit=1,file=vars.fd",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("bus", "device"),
+    [
+        ("virtio", "virtio-blk-pci,drive=disk0,serial=LAB0815-0,addr=0x8"),
+        ("sata", "ide-hd,drive=disk0,serial=LAB0815-0,bus=ide.0"),
+        ("nvme", "nvme,drive=disk0,serial=LAB0815-0,addr=0x8"),
+    ],
+)
+def test_the_bus_of_the_disks(bus: str, device: str) -> None:
+    options = hardware.Options(image="debian12-uefi", firmware="uefi", bus=bus)
+    argv = hardware.qemu_arguments("gw-1", options, ACCELERATOR)
+    assert [word for word in argv if "drive=disk0" in word] == [device]
