@@ -47,4 +47,39 @@ PLACE_TAKEN = FaultKind(
     why="The disk is not as it was when the plan was made. Nothing is written where anything else may lie.",
     how="Run preflight again, which looks for room anew, and then stage.",
 )
-KINDS = (INVALID, NO_ROOM, FILE_SYSTEM, NOT_ON_DISK, PLACE_TAKEN)
+DAMAGED = FaultKind(
+    id="lifeboat.damaged",
+    phase="load",
+    what="Part {part} of the lifeboat is not what was put there: {problem}",
+    why="Before control is switched, every part is read from the bare disk once more and compared with its digest.",
+    how="Nothing was written. Run the playbook again: staging writes the lifeboat anew. If it happens again, check "
+    "the health of the disk; a log that is full of input/output errors says the same.",
+)
+NOT_FOUND = FaultKind(
+    id="lifeboat.not_found",
+    phase="attach",
+    what="The disk with the lifeboat of run {run_id} is not there: {problem}",
+    why="Stage two was started from that disk by its boot code and continues from the journal in the lifeboat, so the "
+    "disk did answer a moment ago.",
+    how="Look at the kernel log for the controller of the disk. When the disk is there again: touch "
+    "/run/dualroot/retry, or restart the machine, which starts stage two again.",
+)
+JOURNAL = FaultKind(
+    id="lifeboat.journal",
+    phase="load",
+    what="The journal in the lifeboat cannot be used: {problem}",
+    why="Every step is noted there before and after it is made, so that a power cut can be survived; without it "
+    "no further step is begun.",
+    how="Before the point of no return nothing was written and the old system starts again. After it, look at the "
+    "kernel log for input/output errors of the disk, mend their cause, and touch /run/dualroot/retry.",
+)
+STUCK = FaultKind(
+    id="lifeboat.stuck",
+    phase="attach",
+    what="Stage two was started {count} times since step {step} was finished, and did not finish another",
+    why="Something ends the machine again and again in the same step: a power supply, the watchdog, or an error of "
+    "the kernel. Instead of starting for ever, stage two now waits for a person.",
+    how="Read /run/dualroot/journal.jsonl and the console log for the step that was begun last, mend what is wrong, "
+    "and touch /run/dualroot/retry to go on.",
+)
+KINDS = (INVALID, NO_ROOM, FILE_SYSTEM, NOT_ON_DISK, PLACE_TAKEN, DAMAGED, NOT_FOUND, JOURNAL, STUCK)
