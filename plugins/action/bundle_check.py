@@ -63,6 +63,8 @@ def _check(arguments: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
         "manifest": checked.document,
         "manifest_sha256": checked.manifest_sha256,
         "signed_by": checked.signed_by,
+        "fingerprint": checked.fingerprint,
+        "proof": checked.proof,
         "folder": str(origin.folder or ""),
         "url": origin.url,
         "modaliases": str(checked.modaliases),
@@ -79,7 +81,8 @@ def _layout(origin: source.Source, manifest: Manifest, name: str) -> Any:
         return check.read_layout(origin, manifest, name)
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    # RecursionError: what a document nested a thousand times deep does to the reader.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise Fault(kinds.LAYOUT_UNREADABLE, file=path, reason=" ".join(str(error).split())) from error
     if not isinstance(document, dict):
         raise Fault(kinds.LAYOUT_UNREADABLE, file=path, reason="it holds no mapping")

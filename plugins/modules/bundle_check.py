@@ -86,6 +86,16 @@ signed_by:
   description: The trusted certificate whose key signed the manifest; empty for an unsigned bundle.
   returned: success
   type: str
+fingerprint:
+  description: SHA-256 fingerprint of that certificate in small hexadecimal digits; empty for an unsigned bundle.
+  returned: success
+  type: str
+proof:
+  description:
+    - Manifest, signature and certificate in base64, by file name. They travel with the run, so that the host and
+      stage two check the signature themselves.
+  returned: success
+  type: dict
 folder:
   description: The bundle's folder on the controller; empty for a bundle behind an address.
   returned: success

@@ -14,7 +14,8 @@ from typing import Any
 from ..faults import bundle as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
-from . import signature
+from ..shape import parse
+from . import proof, signature
 from .manifest import (
     FILE_NAME,
     SIGNATURE_NAME,
@@ -35,7 +36,8 @@ class Checked:
     """A bundle that may be used.
 
     ``document`` is the manifest as it was signed, ``signed_by`` the trusted certificate, or empty where
-    unsigned bundles are allowed; ``modaliases`` and ``interpreter`` are files on this machine.
+    unsigned bundles are allowed; ``fingerprint`` is that certificate's. ``modaliases`` and ``interpreter`` are
+    files on this machine. ``proof`` is what travels with a run, see ``proof.pack``.
     """
 
     manifest: Manifest
@@ -44,6 +46,8 @@ class Checked:
     signed_by: str
     modaliases: Path
     interpreter: Path
+    fingerprint: str
+    proof: dict[str, str]
 
 
 def check(
@@ -56,9 +60,14 @@ def check(
     Raises the ``bundle.*`` faults of phase preflight.
     """
     raw = _required(source, FILE_NAME)
-    signed_by = _check_signature(runner, source, raw, trusted, allow_unsigned, scratch)
+    signed, signed_by = _check_signature(runner, source, raw, trusted, allow_unsigned, scratch)
+    certificate = Path(signed_by).read_bytes() if signed_by else b""
+    fingerprint = proof.fingerprint(certificate)
+    if signed_by and not fingerprint:
+        # Without one the plan would pass for unsigned.
+        raise Fault(kinds.TRUST_UNUSABLE, file=signed_by, reason="it has no block BEGIN CERTIFICATE")
     try:
-        document = json.loads(raw)
+        document = parse(raw)
     except ValueError as error:
         raise Fault(kinds.MANIFEST_INVALID, problems=f"it is not JSON ({error})") from error
     manifest = load(document)
@@ -77,6 +86,8 @@ def check(
         signed_by,
         _bring(source, environment.modaliases, brought),
         _bring(source, environment.interpreter, brought),
+        fingerprint,
+        proof.pack(raw, signed, certificate),
     )
 
 
@@ -101,11 +112,14 @@ def _required(source: Source, name: str) -> bytes:
 
 def _check_signature(
     runner: Runner, source: Source, raw: bytes, trusted: Sequence[Path], allow_unsigned: bool, scratch: Path
-) -> str:
-    """Check the very bytes that are parsed afterwards, in a place where nobody else writes."""
+) -> tuple[bytes, str]:
+    """Return the signature and the certificate that made it, both empty where none is asked for.
+
+    The very bytes are checked that are parsed afterwards, in a place where nobody else writes.
+    """
     signed = source.read(SIGNATURE_NAME)
     if allow_unsigned and (not signed or not trusted):
-        return ""
+        return b"", ""
     if not trusted:
         raise Fault(kinds.TRUST_MISSING)
     if not signed:
@@ -113,7 +127,7 @@ def _check_signature(
     manifest = scratch / FILE_NAME
     manifest.write_bytes(raw)
     (scratch / SIGNATURE_NAME).write_bytes(signed)
-    return str(signature.verify(runner, manifest, scratch / SIGNATURE_NAME, trusted))
+    return signed, str(signature.verify(runner, manifest, scratch / SIGNATURE_NAME, trusted))
 
 
 def _check_remote_size(source: Source, entry: BundleFile) -> None:

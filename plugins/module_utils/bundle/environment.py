@@ -25,12 +25,14 @@ from ..units import format_size
 from . import drivers, packing, tree
 
 #: Raise when the code below would make other bytes of the same recipe.
-BUILDER = 3
+BUILDER = 4
 #: Names of the package files, as apt had them; dpkg keeps no record of packages that are only unpacked.
 PACKAGES = "packages"
 ENGINE_HOME = "usr/lib/dualroot/dualroot"
 #: Parts of the engine that only the controller or the build needs; what is not there takes no RAM.
 NOT_IN_STAGE_TWO = ("ansible_module.py", "bundle", "report", "snapshot", "waiting")
+#: Of the parts left out, what checks the proof of a run.
+YET_IN_STAGE_TWO = ("__init__.py", "manifest.py", "proof.py", "signature.py")
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,11 @@ def fill_interpreter(root: Path, target: Path, extra: Path) -> None:
     shutil.copyfile(program, target / "bin/python")
     (target / "bin/python").chmod(0o755)
     shutil.copytree(home, target / "lib" / home.name, symlinks=True)
-    wanted = tree.Selection([home.name], [f"usr/lib/{home.name}/lib-dynload"], (), ("libselinux.so.1", "libgcc_s.so.1"))
+    shutil.copyfile(root / "usr/bin/openssl", target / "bin/openssl")
+    (target / "bin/openssl").chmod(0o755)
+    wanted = tree.Selection(
+        [home.name, "openssl"], [f"usr/lib/{home.name}/lib-dynload"], (), ("libselinux.so.1", "libgcc_s.so.1")
+    )
     for path in sorted(tree.select(root, wanted)):
         if ".so" in path.name and home.name not in path.parts:
             shutil.copyfile(path, target / "lib" / path.name)
@@ -282,7 +288,10 @@ def pack_program(runner: Runner, engine: Path, init: Path, epoch: int, scratch: 
     home = root / ENGINE_HOME
     for path in sorted(engine.rglob("*.py")):
         name = path.relative_to(engine)
-        if name.parts[0] not in NOT_IN_STAGE_TWO and "__pycache__" not in name.parts:
+        left_out = name.parts[0] in NOT_IN_STAGE_TWO and (
+            name.parts[0] != "bundle" or name.name not in YET_IN_STAGE_TWO
+        )
+        if not left_out and "__pycache__" not in name.parts:
             (home / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, home / name)
             (home / name).chmod(0o644)

@@ -20,10 +20,11 @@ from ..runner import Runner
 
 #: A signature is small; anything larger is not one.
 MAX_SIGNATURE = 64 << 10
+PROGRAM = "openssl"
 
 
-def verify(runner: Runner, manifest: Path, signature: Path, trusted: Sequence[Path]) -> Path:
-    """Return the trusted certificate whose key signed the manifest.
+def verify(runner: Runner, manifest: Path, signature: Path, trusted: Sequence[Path], program: str = PROGRAM) -> Path:
+    """Return the trusted certificate whose key signed the manifest; ``program`` is the openssl to use.
 
     Raises ``bundle.trust_missing``, ``bundle.trust_unusable`` for a certificate that is unreadable or has
     expired, ``bundle.unsigned`` and ``bundle.signature_wrong``.
@@ -33,22 +34,22 @@ def verify(runner: Runner, manifest: Path, signature: Path, trusted: Sequence[Pa
     if not signature.is_file() or signature.stat().st_size == 0:
         raise Fault(kinds.UNSIGNED, bundle=manifest.parent)
     for certificate in trusted:
-        check_certificate(runner, certificate)
+        check_certificate(runner, certificate, program)
     if signature.stat().st_size > MAX_SIGNATURE:
         raise Fault(kinds.SIGNATURE_WRONG, bundle=manifest.parent, reason="the signature file is far too large")
     reason = ""
     for certificate in trusted:
-        done = runner.run(verify_argv(manifest, signature, certificate), accept=range(256))
+        done = runner.run(verify_argv(manifest, signature, certificate, program), accept=range(256))
         if done.returncode == 0:
             return certificate
         reason = _last_reason(done.error_text)
     raise Fault(kinds.SIGNATURE_WRONG, bundle=manifest.parent, reason=reason)
 
 
-def verify_argv(manifest: Path, signature: Path, certificate: Path) -> list[str]:
+def verify_argv(manifest: Path, signature: Path, certificate: Path, program: str = PROGRAM) -> list[str]:
     """Return the command that accepts only a signature of ``certificate``'s key over ``manifest``."""
     return [
-        "openssl",
+        program,
         "cms",
         "-verify",
         "-binary",
@@ -67,14 +68,14 @@ def verify_argv(manifest: Path, signature: Path, certificate: Path) -> list[str]
     ]
 
 
-def check_certificate(runner: Runner, certificate: Path) -> None:
+def check_certificate(runner: Runner, certificate: Path, program: str = PROGRAM) -> None:
     """Raise ``bundle.trust_unusable`` unless the file is a PEM certificate that is valid now."""
     if not certificate.is_file():
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="there is no such file")
-    shown = runner.run(["openssl", "x509", "-in", str(certificate), "-noout"], accept=range(256))
+    shown = runner.run([program, "x509", "-in", str(certificate), "-noout"], accept=range(256))
     if shown.returncode:
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="it holds no certificate in PEM format")
-    valid = runner.run(["openssl", "x509", "-in", str(certificate), "-noout", "-checkend", "0"], accept=range(256))
+    valid = runner.run([program, "x509", "-in", str(certificate), "-noout", "-checkend", "0"], accept=range(256))
     if valid.returncode:
         raise Fault(kinds.TRUST_UNUSABLE, file=certificate, reason="the certificate has expired")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..bundle.proof import machine
 from . import document
 from .context import STATE_DIRECTORY, Context
 from .layouts import resolve_for
@@ -49,7 +50,9 @@ def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
                 "name": manifest["name"],
                 "version": str(manifest["version"]),
                 "manifest_sha256": options.manifest_sha256,
+                "signed_by": options.signed_by,
             },
+            "machine": machine(context.capture or facts),
             "payload": {
                 name: manifest["payload"][name] for name in ("file", "compression", "sha256", "size", "unpacked_bytes")
             },

@@ -32,7 +32,9 @@ SHAPE: dict[str, Any] = {
     "go_timeout": int,
     "created": int,
     "expires": int,
-    "bundle": {"name": str, "version": str, "manifest_sha256": str},
+    # Fingerprint of the certificate that signed the manifest; empty only with dualroot_allow_unsigned.
+    "bundle": {"name": str, "version": str, "manifest_sha256": str, "signed_by": str},
+    "machine": {"hostname": str, "id": str},
     "payload": {**_FILE, "compression": str, "unpacked_bytes": int},
     "environment": {"kernel": _FILE, "initrd": _FILE},
     "disk": {

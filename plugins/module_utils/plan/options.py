@@ -51,6 +51,8 @@ class Options:
     login_user: str = "root"
     kernel_arguments: tuple[str, ...] = ()
     manifest_sha256: str = ""
+    #: SHA-256 fingerprint of the certificate that signed the bundle; empty for an unsigned one.
+    signed_by: str = ""
     #: Address at which the host saw the controller's connection arrive; empty where unknown.
     reached_at: str = ""
     #: Result of an earlier rehearsal of this host, for calibrated predictions.

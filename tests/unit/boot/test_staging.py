@@ -119,7 +119,8 @@ def _plan() -> dict[str, Any]:
         "go_timeout": 600,
         "created": 1,
         "expires": 2,
-        "bundle": {"name": "b", "version": "1", "manifest_sha256": "0"},
+        "bundle": {"name": "b", "version": "1", "manifest_sha256": "0", "signed_by": ""},
+        "machine": {"hostname": "gw1", "id": ""},
         "disk": {
             **dict.fromkeys(("serial", "wwn", "table", "table_id", "root_uuid", "name"), ""),
             "by_id": [],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import check, signature, source
+from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import check, proof, signature, source
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
 from tests.support.fake_runner import FakeRunner
@@ -85,7 +85,7 @@ def test_an_unsigned_bundle_needs_permission(folder: Path, tmp_path: Path) -> No
 
 def test_a_signature_that_is_there_counts_even_when_none_is_demanded(folder: Path, tmp_path: Path) -> None:
     certificate = tmp_path / "builder.pem"
-    certificate.write_text("certificate")
+    certificate.write_text("-----BEGIN CERTIFICATE-----\nY2VydA==\n-----END CERTIFICATE-----\n")
     (folder / "manifest.json.cms").write_bytes(b"signature")
     scratch = tmp_path / "scratch"
     openssl = ["openssl", "x509", "-in", str(certificate), "-noout"]
@@ -145,3 +145,9 @@ def test_behind_an_address_a_large_file_cut_off_is_found(address: str, folder: P
 
 def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
     assert fault_of("http://127.0.0.1:9/", tmp_path).id == "bundle.unreachable"
+
+
+def test_what_travels_is_what_was_checked(folder: Path, tmp_path: Path) -> None:
+    checked = run(folder, tmp_path, allow_unsigned=True)
+    assert (checked.fingerprint, list(checked.proof)) == ("", ["manifest.json"])
+    assert proof.unpack(checked.proof)["manifest.json"] == (folder / "manifest.json").read_bytes()

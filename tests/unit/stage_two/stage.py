@@ -47,7 +47,8 @@ def plan(**changes: Any) -> dict[str, Any]:
         "go_timeout": 60,
         "created": 1000,
         "expires": 90000,
-        "bundle": {"name": "gateway", "version": "2", "manifest_sha256": "m"},
+        "bundle": {"name": "gateway", "version": "2", "manifest_sha256": "m", "signed_by": ""},
+        "machine": {"hostname": "gw1", "id": ""},
         "payload": {**described(PAYLOAD, "rootfs.tar.zst"), "compression": "zstd", "unpacked_bytes": 9},
         "environment": {"kernel": described(KERNEL, "vmlinuz"), "initrd": described(INITRD, "initrd.img")},
         "disk": {
@@ -104,6 +105,12 @@ class FakeParts:
         if now is not None:
             plans.check_expiry(loaded, now)
         return loaded
+
+    def load_capture(self, document: Any) -> dict[str, Any]:
+        return dict(document)
+
+    def check_proof(self, runner: Any, folder: Path, plan: Mapping[str, Any], capture: Mapping[str, Any]) -> None:
+        self._call(f"check_proof {folder.name}")
 
     def layout(self, document: Any) -> ResolvedLayout:
         return ResolvedLayout.from_document(document)
