@@ -316,6 +316,14 @@ UNATTENDED = _kind(
     "Set dualroot_attended: true wherever the controller can reach the host over its own address.",
 )
 
+UNSIGNED = _kind(
+    "unsigned",
+    "Nobody's signature stands behind the bundle",
+    "dualroot_allow_unsigned is true, so neither the controller nor the host nor stage two asks who built what "
+    "replaces the system; sizes and digests are still checked.",
+    "Sign the bundle with the playbook build and name the certificate in dualroot_trusted_keys.",
+)
+
 SWAP_LOST = _kind(
     "swap_lost",
     "The swap on {device} will be erased",
@@ -353,7 +361,7 @@ REFUSALS: tuple[FaultKind, ...] = (
 )  # fmt: skip
 WARNINGS: tuple[FaultKind, ...] = (
     LOCKDOWN, PARTITION_LOST, MOUNT_DISCARDED, WEAK_IDENTITY, MEMORY_TIGHT, BUS_DRIVER, OTHER_ADDRESS,
-    EARLIER_RUN, NO_LIFEBOAT, UNATTENDED,
+    EARLIER_RUN, NO_LIFEBOAT, UNATTENDED, UNSIGNED,
 )  # fmt: skip
 NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, OLD_NOT_KEPT)
 

@@ -224,6 +224,7 @@ def options(**changes: Any) -> dict[str, Any]:
         "lifeboat": "none",
         "login_user": "admin",
         "manifest_sha256": "f" * 64,
+        "signed_by": "b" * 64,
         "reached_at": "10.0.2.15",
     }
     return {**values, **changes}

@@ -184,6 +184,7 @@ WARNINGS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.earlier_run_staged", _loader(next_entry="dualroot-convert")),
     ("preflight.no_lifeboat", lambda scene: None),
     ("preflight.unattended", _options(attended="false")),
+    ("preflight.unsigned", _options(signed_by="")),
 ]
 
 

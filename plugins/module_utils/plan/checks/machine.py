@@ -52,6 +52,8 @@ def _wishes(context: Context) -> Iterator[Finding]:
         yield find(kinds.BOOT_METHOD, method=options.boot_method)
     if not options.attended:
         yield find(kinds.UNATTENDED)
+    if not options.signed_by:
+        yield find(kinds.UNSIGNED)
     yield from _snapshot(options.snapshot, bool(options.snapshot_command))
 
 
