@@ -133,21 +133,27 @@ class ResolvedPartition:
 
 @dataclass(frozen=True)
 class ResolvedVolume:
+    """``first`` is the volume's first extent, counted through the partitions of its group in order."""
+
     id: str
     name: str
     extents: int
     bytes: int
     at: str
+    first: int = 0
 
 
 @dataclass(frozen=True)
 class ResolvedVolumeGroup:
+    """``partition_extents`` has the extents of each partition; volumes lie at fixed ones of them."""
+
     id: str
     name: str
     partitions: tuple[str, ...]
     extent_bytes: int
     at: str
     volumes: tuple[ResolvedVolume, ...]
+    partition_extents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..faults import layout as kinds
@@ -21,7 +21,6 @@ from .model import (
     ResolvedVolume,
     ResolvedVolumeGroup,
     Size,
-    Volume,
     VolumeGroup,
 )
 
@@ -94,8 +93,9 @@ def resolve(layout: Layout, disk: DiskGeometry, seed: str) -> ResolvedLayout:
     )
 
 
-def resolve_group(group: VolumeGroup, extents: int) -> ResolvedVolumeGroup:
-    """Return a group with ``extents`` extents, its volumes in extents."""
+def resolve_group(group: VolumeGroup, partition_extents: Sequence[int]) -> ResolvedVolumeGroup:
+    """Return a group on partitions of so many extents, its volumes one behind the other in them."""
+    extents = sum(partition_extents)
     counts = divide(
         [volume.size for volume in group.volumes],
         whole=extents * group.extent_bytes,
@@ -123,7 +123,8 @@ def resolve_group(group: VolumeGroup, extents: int) -> ResolvedVolumeGroup:
         partitions=group.partitions,
         extent_bytes=group.extent_bytes,
         at=group.at,
-        volumes=tuple(_resolve_volume(volume, count, group) for volume, count in zip(group.volumes, counts.sizes)),
+        volumes=tuple(_resolve_volumes(group, counts.sizes)),
+        partition_extents=tuple(partition_extents),
     )
 
 
@@ -191,12 +192,16 @@ def _resolve_partition(
     )
 
 
-def _extents(group: VolumeGroup, sizes: dict[str, int]) -> int:
-    return sum((sizes[one] - PHYSICAL_VOLUME_HEADER) // group.extent_bytes for one in group.partitions)
+def _extents(group: VolumeGroup, sizes: dict[str, int]) -> list[int]:
+    return [(sizes[one] - PHYSICAL_VOLUME_HEADER) // group.extent_bytes for one in group.partitions]
 
 
-def _resolve_volume(volume: Volume, size: int, group: VolumeGroup) -> ResolvedVolume:
-    return ResolvedVolume(volume.id, volume.name, size // group.extent_bytes, size, volume.at)
+def _resolve_volumes(group: VolumeGroup, sizes: Sequence[int]) -> Iterator[ResolvedVolume]:
+    first = 0
+    for volume, size in zip(group.volumes, sizes):
+        extents = size // group.extent_bytes
+        yield ResolvedVolume(volume.id, volume.name, extents, size, volume.at, first)
+        first += extents
 
 
 def _identifier(seed: str) -> Callable[[str], str]:

@@ -83,13 +83,13 @@ def _system(node: Node) -> ResolvedFileSystem:
 
 
 def _resolved(wish: VolumeGroup, missing_ok: bool, root: Path) -> GroupTarget:
-    extents = 0
+    extents = []
     for device in wish.partitions:
         size = sysfs.size_bytes(sysfs.kernel_name(device, root), root)
         if not size and not missing_ok:
             raise Fault(disk_kinds.GROUP_MISSING_DEVICE, device=device, wanted=f"volume group {wish.name}")
-        extents += max(size - PHYSICAL_VOLUME_HEADER, 0) // wish.extent_bytes
-    if not extents:  # check mode, before the devices exist: nothing can be resolved yet
+        extents.append(max(size - PHYSICAL_VOLUME_HEADER, 0) // wish.extent_bytes)
+    if not sum(extents):  # check mode, before the devices exist: nothing can be resolved yet
         return GroupTarget(wish.name, wish.extent_bytes, wish.partitions, ())
     group = resolve_group(wish, extents)
     return GroupTarget(group.name, group.extent_bytes, group.partitions, group.volumes)

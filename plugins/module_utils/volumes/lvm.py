@@ -67,8 +67,12 @@ def logical_volumes(runner: Runner) -> list[LogicalVolume]:
 
 
 def create_physical_volume(node: str, *, force: bool = False) -> list[str]:
-    """The start of the data is fixed, so that the number of extents is what was resolved."""
-    argv = ["lvm", "pvcreate", "--yes", "--dataalignment", f"{PHYSICAL_VOLUME_HEADER}b"]
+    """The start of the data is fixed, so that every extent lies where it was resolved to be.
+
+    A disk that reports an alignment offset would move the start by it (lvm.conf(5)).
+    """
+    argv = ["lvm", "pvcreate", "--yes", "--config", "devices/data_alignment_offset_detection=0"]
+    argv += ["--dataalignment", f"{PHYSICAL_VOLUME_HEADER}b"]
     if force:
         argv += ["--force", "--force"]
     return [*argv, node]
@@ -82,7 +86,8 @@ def extend_group(name: str, nodes: Sequence[str]) -> list[str]:
     return ["lvm", "vgextend", "--yes", name, *nodes]
 
 
-def create_volume(group: str, name: str, extents: int) -> list[str]:
+def create_volume(group: str, name: str, extents: int, places: Sequence[str] = ()) -> list[str]:
+    """``places`` are the extents to take, each ``DEVICE:FIRST-LAST`` (lvcreate(8)); none: any free ones."""
     return [
         "lvm",
         "lvcreate",
@@ -96,7 +101,19 @@ def create_volume(group: str, name: str, extents: int) -> list[str]:
         "--name",
         name,
         group,
+        *places,
     ]
+
+
+def places(devices: Sequence[str], device_extents: Sequence[int], first: int, extents: int) -> list[str]:
+    """Return the places of a volume: ``first`` counts through the devices of its group in order."""
+    found, base = [], 0
+    for device, count in zip(devices, device_extents):
+        start, end = max(first, base), min(first + extents, base + count)
+        if start < end:
+            found.append(f"{device}:{start - base}-{end - base - 1}")
+        base += count
+    return found
 
 
 def extend_volume(group: str, name: str, extents: int) -> list[str]:

@@ -24,12 +24,17 @@ from . import filesystems, lvm
 
 @dataclass(frozen=True)
 class GroupTarget:
-    """A volume group as it shall be, on ``devices`` (nodes)."""
+    """A volume group as it shall be, on ``devices`` (nodes).
+
+    With ``device_extents``, how many each device has, the volumes lie at the extents they were resolved
+    to; without, LVM chooses.
+    """
 
     name: str
     extent_bytes: int
     devices: tuple[str, ...]
     volumes: tuple[ResolvedVolume, ...]
+    device_extents: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def target(resolved: ResolvedLayout, node: str, upto: str) -> Target:
                     resolved.device(node, one) for one in group.partitions if is_due(resolved.partition(one).at, upto)
                 ),
                 volumes=tuple(volume for volume in group.volumes if is_due(volume.at, upto)),
+                device_extents=group.partition_extents,
             )
             for group in resolved.volume_groups
             if is_due(group.at, upto)
@@ -200,7 +206,7 @@ class _Planner:
     def _volume(self, group: GroupTarget, wanted: ResolvedVolume) -> None:
         node, label = volume_node(group.name, wanted.name), f"volume {group.name}/{wanted.name}"
         found = self.logical.get((group.name, wanted.name))
-        create = lvm.create_volume(group.name, wanted.name, wanted.extents)
+        create = lvm.create_volume(group.name, wanted.name, wanted.extents, self._places(group, wanted))
         if found is None:
             self._add(f"create {label}", create)
             self.fresh.add(node)
@@ -219,6 +225,14 @@ class _Planner:
                 )
             self._add(f"replace {label}", lvm.remove_volume(group.name, wanted.name), create)
             self.fresh.add(node)
+
+    def _places(self, group: GroupTarget, wanted: ResolvedVolume) -> list[str]:
+        """A group whose volumes are of other sizes was not made by this layout: its extents are taken otherwise."""
+        planned = {one.name: one.extents for one in group.volumes}
+        for (name, volume), one in self.logical.items():
+            if name == group.name and planned.get(volume) != one.size_bytes // group.extent_bytes and not self.replace:
+                return []
+        return lvm.places(group.devices, group.device_extents, wanted.first, wanted.extents)
 
     def _require_device(self, device: str, wanted: str) -> None:
         if not self._exists(device) and not self.missing_ok:

@@ -32,6 +32,8 @@ def test_va_on_8_gib():
         ("image", 128),
         ("data", 128),
     ]
+    assert [volume.first for volume in resolved.volume_groups[0].volumes] == [0, 767, 895]
+    assert [group.partition_extents for group in resolved.volume_groups] == [(1023,), (766,)]
     assert resolved.slots["a"].at == "convert"
     assert resolved.slots["b"].at == "commit"
 
@@ -139,11 +141,11 @@ def test_devices_by_id():
 
 def test_what_a_slot_mounts():
     resolved = layouts.resolved("dual")
-    assert [one.mount for one in resolved.slot_file_systems("b")] == [
+    assert [one.mount for one in resolved.slot_file_systems("b", "commit")] == [
         "/",
         "/boot/dispatch",
         "/boot/efi",
         "/data",
         "/image",
     ]
-    assert resolved.slot_file_systems("b")[0].on == "root_b"
+    assert resolved.slot_file_systems("b", "commit")[0].on == "root_b"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
-from ansible_collections.dualroot.migrate.plugins.module_utils.volumes import apply, direct, filesystems, steps
+from ansible_collections.dualroot.migrate.plugins.module_utils.volumes import apply, direct, filesystems, lvm, steps
 
 from tests.support import layouts
 from tests.support.fake_runner import FakeRunner
@@ -23,19 +23,23 @@ EXT4 = ("mkfs.ext4", "-q", "-F", "-O", filesystems.EXT4_FEATURES)
 WIPE = ("wipefs", "--all", "--force")
 
 
-def lvcreate(group, name, extents):
+PVCREATE = ("lvm", "pvcreate", "--yes", "--config", "devices/data_alignment_offset_detection=0")
+PVCREATE += ("--dataalignment", "1048576b")
+
+
+def lvcreate(group, name, extents, *places):
     return (
         *("lvm", "lvcreate", "--yes", "--wipesignatures", "y", "--zero", "y"),
-        *("--extents", str(extents), "--name", name, group),
+        *("--extents", str(extents), "--name", name, group, *places),
     )
 
 
 CONVERT = [
-    ("lvm", "pvcreate", "--yes", "--dataalignment", "1048576b", "/dev/vda3"),
+    (*PVCREATE, "/dev/vda3"),
     ("lvm", "vgcreate", "--yes", "--physicalextentsize", "4194304b", "VA", "/dev/vda3"),
-    lvcreate("VA", "root", 767),
-    lvcreate("VA", "image", 128),
-    lvcreate("VA", "data", 128),
+    lvcreate("VA", "root", 767, "/dev/vda3:0-766"),
+    lvcreate("VA", "image", 128, "/dev/vda3:767-894"),
+    lvcreate("VA", "data", 128, "/dev/vda3:895-1022"),
     (*EXT4, "-L", "dispatch", "-U", UUIDS["dispatch"], "/dev/vda2"),
     (*EXT4, "-L", "root_a", "-U", UUIDS["root_a"], "/dev/VA/root"),
     (*EXT4, "-L", "image", "-U", UUIDS["image"], "/dev/VA/image"),
@@ -123,9 +127,9 @@ def test_nothing_when_all_is_there(host):
 def test_commit_adds_the_second_group(tmp_path):
     host = Host(tmp_path, partitions=4).done()
     assert host.commands("commit") == [
-        ("lvm", "pvcreate", "--yes", "--dataalignment", "1048576b", "/dev/vda4"),
+        (*PVCREATE, "/dev/vda4"),
         ("lvm", "vgcreate", "--yes", "--physicalextentsize", "4194304b", "VB", "/dev/vda4"),
-        lvcreate("VB", "root", 766),
+        lvcreate("VB", "root", 766, "/dev/vda4:0-765"),
         (*EXT4, "-L", "root_b", "-U", UUIDS["root_b"], "/dev/VB/root"),
     ]
 
@@ -144,7 +148,7 @@ def test_what_was_interrupted_goes_on(host):
     host.done()
     del host.logical["VA", "data"]
     del host.signatures["/dev/VA/image"]
-    assert host.commands() == [lvcreate("VA", "data", 128), CONVERT[-2], CONVERT[-1]]
+    assert host.commands() == [lvcreate("VA", "data", 128, "/dev/vda3:895-1022"), CONVERT[-2], CONVERT[-1]]
 
 
 def test_inactive_volumes_are_activated(host):
@@ -166,7 +170,7 @@ def test_a_larger_volume_is_refused_unless_replaced(host):
     assert fault.id == "volumes.volume_larger"
     assert host.commands(replace=True) == [
         ("lvm", "lvremove", "--yes", "VA/data"),
-        lvcreate("VA", "data", 128),
+        lvcreate("VA", "data", 128, "/dev/vda3:895-1022"),
         CONVERT[-1],
     ]
 
@@ -174,7 +178,7 @@ def test_a_larger_volume_is_refused_unless_replaced(host):
 @pytest.mark.parametrize(
     ("node", "commands"),
     [
-        ("/dev/vda3", [(*WIPE, "/dev/vda3"), (*CONVERT[0][:5], "--force", "--force", "/dev/vda3")]),
+        ("/dev/vda3", [(*WIPE, "/dev/vda3"), (*PVCREATE, "--force", "--force", "/dev/vda3")]),
         ("/dev/vda2", [(*WIPE, "/dev/vda2"), CONVERT[5]]),
     ],
 )
@@ -218,7 +222,7 @@ def test_a_group_with_other_extents(host):
     host.done().groups["VA"] = 32 * MIB
     assert fault_of(host).id == "volumes.group_differs"
     assert host.commands(replace=True)[0] == ("lvm", "vgremove", "--yes", "--force", "VA")
-    assert lvcreate("VA", "root", 767) in host.commands(replace=True)
+    assert lvcreate("VA", "root", 767, "/dev/vda3:0-766") in host.commands(replace=True)
 
 
 def test_a_device_that_is_missing(tmp_path):
@@ -245,7 +249,7 @@ def test_direct_groups_are_resolved_on_their_devices(host):
     assert [(one.name, one.extents) for one in wanted.groups[0].volumes] == [("mail", 255), ("web", 768)]
     planned = steps.plan(host.runner, wanted, root=host.root)
     assert [argv for step in planned for argv in step.commands] == [
-        ("lvm", "pvcreate", "--yes", "--dataalignment", "1048576b", "/dev/vda3"),
+        (*PVCREATE, "/dev/vda3"),
         ("lvm", "vgcreate", "--yes", "--physicalextentsize", "4194304b", "DATA", "/dev/vda3"),
         lvcreate("DATA", "mail", 255),
         lvcreate("DATA", "web", 768),
@@ -253,6 +257,28 @@ def test_direct_groups_are_resolved_on_their_devices(host):
         ("mkswap", "/dev/vda2"),
     ]
     assert direct.steps_document(planned)[0]["text"] == "create physical volume /dev/vda3"
+
+
+@pytest.mark.parametrize(
+    ("first", "extents", "wanted"),
+    [
+        (0, 10, ["/dev/a:0-9"]),
+        (5, 95, ["/dev/a:5-99"]),
+        (90, 60, ["/dev/a:90-99", "/dev/b:0-49"]),
+        (100, 1, ["/dev/b:0-0"]),
+        (90, 310, ["/dev/a:90-99", "/dev/b:0-99", "/dev/c:0-199"]),
+    ],
+)
+def test_extents_are_counted_through_the_devices_of_a_group(first, extents, wanted):
+    assert lvm.places(["/dev/a", "/dev/b", "/dev/c"], [100, 100, 200], first, extents) == wanted
+
+
+def test_a_group_that_was_changed_since_takes_any_free_extents(host):
+    host.done()
+    del host.logical["VA", "data"]
+    host.logical["VA", "image"] = 64
+    assert ("lvm", "lvextend", "--extents", "128", "VA/image") in host.commands()
+    assert lvcreate("VA", "data", 128) in host.commands()
 
 
 def test_direct_errors_all_at_once(host):
