@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.archive import marker
 from ansible_collections.dualroot.migrate.plugins.module_utils.archive.restore import Order, restore
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.disk import PackedPart, write_part
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import BLOCK, Extent, Part
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandRunner
 
 PACKERS = {"tar": None, "tar.gz": ["gzip"], "tar.xz": ["xz", "-1"], "tar.zst": ["zstd", "-q"]}
@@ -288,3 +290,30 @@ def test_leaves_no_process_and_no_handle_behind(tree: Path, target: Path, tmp_pa
     assert len(os.listdir("/proc/self/fd")) == before
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)
+
+
+def test_restores_from_scattered_extents_of_a_disk(tree: Path, target: Path, tmp_path: Path) -> None:
+    archive, node = tmp_path / "packed", tmp_path / "disk"
+    digest = pack(tree, archive, ["zstd", "-q"])
+    content = archive.read_bytes()
+    half = len(content) // 2 // BLOCK * BLOCK
+    part = Part("payload", len(content), digest, (Extent(64 << 20, half), Extent(8 << 20, half + 2 * BLOCK)))
+    node.write_bytes(b"\xff" * (80 << 20))
+    write_part(node, part, [content])
+    seen: list[tuple[int, int]] = []
+    payload = Order(PackedPart(str(node), part), target, sha256=digest)
+
+    done = restore(CommandRunner(), payload, lambda count, total: seen.append((count, total)))
+
+    assert (done.digest, done.bytes, seen[-1]) == (digest, len(content), (len(content), len(content)))
+    subprocess.run(["diff", "-r", "-x", marker.NAME, "-x", "lost+found", "--no-dereference", tree, target], check=True)
+
+    # The digest is looked at on the way, whatever was checked before.
+    marker.write(target, marker.Marker(marker.INCOMPLETE, digest))
+    with node.open("r+b") as file:
+        file.seek((64 << 20) + half // 2)
+        file.write(b"damaged")
+    with pytest.raises(Fault) as caught:
+        restore(CommandRunner(), payload)
+    assert caught.value.id == "archive.digest"
+    assert "part payload of the lifeboat" in caught.value.what

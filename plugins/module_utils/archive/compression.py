@@ -4,10 +4,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ..faults import archive as kinds
 from ..faults.fault import Fault
+from .packed import Source, packed
 
 #: Bytes to read for ``detect``: a tar header has its magic at 257.
 PROBE_BYTES = 512
@@ -44,14 +43,18 @@ def decompressor(compression: str) -> tuple[str, ...]:
     return _DECOMPRESSORS[compression]
 
 
-def detect_file(source: Path) -> str:
-    """Return the compression of a file; raises a fault where it is no archive or cannot be read."""
+def detect_source(source: Source) -> str:
+    """Return the compression of an archive; raises a fault where it is none or cannot be read."""
+    head = memoryview(bytearray(PROBE_BYTES))
     try:
-        with open(source, "rb") as stream:
-            head = stream.read(PROBE_BYTES)
+        reader = packed(source).open()
+        try:
+            count = reader.readinto(head)
+        finally:
+            reader.close()
     except OSError as error:
         raise Fault(kinds.NOT_THERE, source=source, error=error.strerror) from error
-    found = detect(head)
+    found = detect(bytes(head[:count]))
     if found is None:
         raise Fault(kinds.UNKNOWN_FORMAT, source=source)
     return found

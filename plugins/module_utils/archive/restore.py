@@ -16,6 +16,7 @@ from ..faults.fault import Fault
 from ..runner import Runner
 from . import acl, compression, durable, marker, stream, target
 from .marker import Marker
+from .packed import Source, size_of
 
 #: What to do with a target that holds other files.
 EXISTING = ("refuse", "erase", "overlay")
@@ -26,7 +27,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be restored where.
+    """What is to be restored where; a source that is a path is a file.
 
     ``sha256`` is the digest that the packed file must have, in hex; without it the digest is only
     reported. ``unpacked_bytes`` is the size of the tar that the manifest promises; 0 sets no limit.
@@ -34,7 +35,7 @@ class Order:
     (memory), so that they are not hashed again.
     """
 
-    source: Path
+    source: Source
     target: Path
     sha256: str = ""
     unpacked_bytes: int = 0
@@ -76,7 +77,7 @@ def is_done(order: Order) -> bool:
 
 def check(order: Order) -> str:
     """Check everything that can be known before the first write; return the compression."""
-    kind = compression.detect_file(order.source)
+    kind = compression.detect_source(order.source)
     if not order.target.is_dir():
         raise Fault(kinds.NO_TARGET, target=order.target)
     found = state(order)
@@ -101,7 +102,7 @@ def restore(runner: Runner, order: Order, progress: Progress | None = None) -> R
     its content must not be used), unless nothing was written yet.
     """
     if is_done(order):
-        return Restored(False, order.sha256, os.stat(order.source).st_size)
+        return Restored(False, order.sha256, size_of(order.source))
     kind = check(order)
     began = time.monotonic()
     overlay = _make_ready(order)

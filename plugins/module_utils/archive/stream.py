@@ -1,6 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The pipeline of a restore: file → digest → decompressor → header scanner → GNU tar."""
+"""The pipeline of a restore: packed archive → digest → decompressor → header scanner → GNU tar."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from ..runner import Runner
 from .acl import TextAcl
 from .compression import decompressor
 from .durable import write_all
+from .packed import PackedReader, packed
+from .packed import Source as PackedSource
 from .scanner import BLOCK, Scanner
 
 _CHUNK = 1 << 20
@@ -57,7 +59,7 @@ def tar_argv(target: Path) -> tuple[str, ...]:
 class Source:
     """A packed archive; ``hashed`` asks for its digest on the way, ``sha256`` is what it must be."""
 
-    path: Path
+    packed: PackedSource
     compression: str
     hashed: bool = True
     sha256: str = ""
@@ -108,7 +110,7 @@ def unpack(
 
 def _compare(source: Source, digest: str) -> None:
     if source.sha256 and digest and digest != source.sha256:
-        raise Fault(kinds.DIGEST, source=source.path, found=digest, wanted=source.sha256)
+        raise Fault(kinds.DIGEST, source=source.packed, found=digest, wanted=source.sha256)
 
 
 @dataclass(frozen=True)
@@ -144,9 +146,9 @@ class _Pipeline:
 
     def _start(self) -> None:
         try:
-            packed = self._keep(os.open(self.source.path, os.O_RDONLY | os.O_CLOEXEC))
+            self._feeder.source = packed(self.source.packed).open()
         except OSError as error:
-            raise Fault(kinds.NOT_THERE, source=self.source.path, error=error.strerror) from error
+            raise Fault(kinds.NOT_THERE, source=self.source.packed, error=error.strerror) from error
         feed_read, feed_write = self._pipe()
         self.unpacked_from = feed_read
         argv = decompressor(self.source.compression)
@@ -158,10 +160,9 @@ class _Pipeline:
         tar_read, self.tar_write = self._pipe()
         self._spawn(tar_argv(self.target), tar_read, None)
         self._drop(tar_read)
-        # The feeder owns both its ends from here on: it closes them itself.
-        self._handles.remove(packed)
+        # The feeder owns this end from here on: it closes it itself.
         self._handles.remove(feed_write)
-        self._feeder.take(packed, feed_write)
+        self._feeder.start(feed_write)
 
     def pump(self, limit: int, promised: int) -> None:
         """Move the tar stream from the decompressor to tar, looking at every header on the way."""
@@ -175,7 +176,7 @@ class _Pipeline:
                 raise Fault(kinds.TOO_LARGE, limit=limit, promised=promised)
             if count % BLOCK:
                 self._blame_decompressor()
-                raise Fault(kinds.TRUNCATED, source=self.source.path)
+                raise Fault(kinds.TRUNCATED, source=self.source.packed)
             if not self.scanner.ended:
                 self.scanner.feed(buffer[:count])
             try:
@@ -192,10 +193,10 @@ class _Pipeline:
         if not self._tar_left:
             self._feeder.join()
             if self._feeder.error is not None:
-                raise Fault(kinds.NOT_THERE, source=self.source.path, error=self._feeder.error.strerror)
+                raise Fault(kinds.NOT_THERE, source=self.source.packed, error=self._feeder.error.strerror)
             self._blame_decompressor()
             if not self.scanner.ended:
-                raise Fault(kinds.TRUNCATED, source=self.source.path)
+                raise Fault(kinds.TRUNCATED, source=self.source.packed)
         self._drop(self.tar_write)
         tar = self._processes[-1]
         if tar.process.wait() != 0 or self._tar_left:
@@ -214,6 +215,7 @@ class _Pipeline:
         self._feeder.stop = True
         self._abandon()
         self._feeder.join()
+        self._feeder.close()
 
     def _abandon(self) -> None:
         for part in self._processes:
@@ -274,22 +276,28 @@ class _Pipeline:
 
 
 class _Feeder:
-    """Reads the packed file once: the bytes that are hashed are the bytes that are unpacked."""
+    """Reads the packed archive once: the bytes that are hashed are the bytes that are unpacked."""
 
     def __init__(self, hashed: bool, progress: Callable[[int, int], None] | None) -> None:
         self.read = 0
         self.digest = ""
         self.error: OSError | None = None
         self.stop = False
-        self._source = self._sink = -1
+        self.source: PackedReader | None = None
+        self._sink = -1
         self._hasher = hashlib.sha256() if hashed else None
         self._progress = progress
         self._thread = threading.Thread(target=self._run, name="restore-feeder", daemon=True)
 
-    def take(self, source: int, sink: int) -> None:
-        """Begin to feed; both handles are closed at its end."""
-        self._source, self._sink = source, sink
+    def start(self, sink: int) -> None:
+        """Begin to feed; the handle is closed at its end."""
+        self._sink = sink
         self._thread.start()
+
+    def close(self) -> None:
+        """Give the source back."""
+        if self.source is not None:
+            self.source.close()
 
     def join(self) -> None:
         if self._thread.ident is not None:
@@ -297,18 +305,18 @@ class _Feeder:
 
     def _run(self) -> None:
         try:
-            self._copy(os.fstat(self._source).st_size)
+            if self.source is not None:
+                self._copy(self.source)
         except OSError as error:
             self.error = error
         finally:
-            os.close(self._source)
             if self._sink >= 0:
                 os.close(self._sink)
 
-    def _copy(self, total: int) -> None:
+    def _copy(self, source: PackedReader) -> None:
         buffer = memoryview(bytearray(_CHUNK))
         while not self.stop:
-            count = os.readv(self._source, [buffer])
+            count = source.readinto(buffer)
             if count == 0:
                 self.digest = self._hasher.hexdigest() if self._hasher else ""
                 return
@@ -318,7 +326,7 @@ class _Feeder:
                 self._pass_on(buffer[:count])
             self.read += count
             if self._progress:
-                self._progress(self.read, total)
+                self._progress(self.read, source.size)
 
     def _pass_on(self, view: memoryview) -> None:
         try:

@@ -14,6 +14,7 @@ import hashlib
 import mmap
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -73,6 +74,20 @@ class Reader:
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
+
+
+@dataclass(frozen=True)
+class PackedPart:
+    """A part as the archive of a restore (``archive/packed.py``): read from the disk, never kept."""
+
+    node: str
+    part: Part
+
+    def __str__(self) -> str:
+        return f"part {self.part.name} of the lifeboat on {self.node}"
+
+    def open(self) -> Reader:
+        return open_part(self.node, self.part)
 
 
 def open_part(node: str | Path, part: Part) -> Reader:
@@ -161,7 +176,8 @@ class _Gather:
         view = memoryview(self._buffer)
         filled = 0
         while filled < count:
-            piece = self._left or memoryview(next(self._source, b""))
+            following: bytes | memoryview = next(self._source, b"") if not self._left else self._left
+            piece = memoryview(following)
             if not piece:
                 raise ValueError(f"the source ends {count - filled} bytes too early")
             taken = min(len(piece), count - filled)
