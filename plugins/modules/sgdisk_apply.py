@@ -8,20 +8,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: sgdisk_apply
-short_description: Write the whole partition table of a disk in one transaction
+short_description: Switch the whole partition table of a disk with one sector write
 version_added: 0.1.0
 description:
-  - Makes the GUID partition table of a disk equal to a layout, or to a table saved with C(sgdisk --backup),
-    with a single C(sgdisk) command, and reads it back.
+  - Makes the GUID partition table of a disk equal to a layout, or to a table saved with C(sgdisk --backup).
+  - The new entries are written beside those in use and flushed; one write of the header's sector then makes
+    them the table, and the backup follows. A power cut at any moment leaves the old table or the new one, and
+    running again completes it. The result is read back as Linux, GRUB and UEFI firmware read it, and
+    C(sgdisk --verify) accepts it.
   - Partitions that are missing are added, even on a disk that is in use. Partitions that exist are never
     altered. Anything else needs a new table, which is only written with O(relabel=true) and only to a disk
-    that nothing uses.
+    that nothing uses. A table of which only one copy is damaged is mended, also in use.
+  - A partition that is the same in the old and the new table, by place and UUID, keeps its content.
   - The first and the last MiB of each new partition are cleared, so that no old signature comes to life.
   - Works with sectors of 512 and 4096 bytes, and with virtio, SCSI, NVMe and MMC names.
 author:
   - dualroot.migrate authors (@dualroot)
 requirements:
-  - C(sgdisk), C(partx), C(udevadm) and C(blkid) on the host
+  - C(partx), C(udevadm) and C(blkid) on the host; C(sgdisk) to keep a copy of a GPT that is changed
 options:
   disk:
     description:
@@ -116,7 +120,7 @@ after:
   type: dict
   contains: *table
 change:
-  description: What was done, V(none), V(add) or V(replace).
+  description: What was done, V(none), V(add), V(mend) or V(replace).
   returned: success
   type: str
   sample: add

@@ -65,7 +65,22 @@ def test_commit_adds_one_partition_and_leaves_the_others(image):
     after = read.read_disk(str(image)).entries
     assert after[:3] == before
     assert len(after) == 4
+    # The entries lie at sector 34 now, where sgdisk finds them and has nothing to say against it.
+    assert "No problems found" in sgdisk("--verify", image)
+    assert int(info(image, 4)["First sector"].split()[0]) == after[3].first_lba
     assert apply(image, upto="convert").kind == "none"
+
+
+def test_sgdisk_goes_on_with_a_table_of_ours(image):
+    """Both ways: we add to a table of sgdisk, sgdisk adds to ours, and each verifies."""
+    apply(image)
+    apply(image, upto="commit")
+    sgdisk("--delete=4", image)
+    assert "No problems found" in sgdisk("--verify", image)
+    assert read.read_disk(str(image)).problems == ()
+    assert apply(image, upto="commit").kind == "add"
+    assert "No problems found" in sgdisk("--verify", image)
+    assert apply(image, upto="commit").kind == "none"
 
 
 def write_mbr(path):

@@ -9,15 +9,11 @@ breath as the rest, and here control must change hands last, by one sector.
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import mmap
-import os
 import struct
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
+from ..disk import raw
 from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..layout.model import TYPE_GUIDS, ResolvedLayout, ResolvedPartition
@@ -141,47 +137,20 @@ def bios_partition(resolved: ResolvedLayout) -> ResolvedPartition:
 def write_through(node: str, offset: int, data: bytes) -> None:
     """Write whole sectors past the page cache, on the disk when this returns."""
     try:
-        with _direct(node, os.O_WRONLY | os.O_SYNC) as handle, _aligned(data) as buffer:
-            written = os.pwrite(handle, buffer, offset)
-            os.fsync(handle)
+        with raw.opened(node, write=True) as handle:
+            raw.write_at(handle, offset, data)
     except OSError as error:
         raise _not_kept(node, offset, error) from error
-    if written != len(data):
-        raise _not_kept(node, offset, f"{written} bytes were taken")
 
 
 def read_through(node: str, offset: int, length: int) -> bytes:
     """Read whole sectors from the disk, not from the page cache; raises ``Fault`` ``boot.read_failed``."""
     try:
-        with _direct(node, os.O_RDONLY) as handle, _aligned(bytes(length)) as buffer:
-            count = os.preadv(handle, [buffer], offset)
-            return bytes(buffer[:count])
+        with raw.opened(node) as handle:
+            return raw.read_at(handle, offset, length)
     except OSError as error:
         raise Fault(kinds.READ_FAILED, node=node, sector=offset // SECTOR, problem=error) from error
 
 
 def _not_kept(node: str, offset: int, problem: object) -> Fault:
     return Fault(kinds.WRITE_FAILED, node=node, sector=offset // SECTOR, problem=problem)
-
-
-@contextlib.contextmanager
-def _direct(node: str, flags: int) -> Iterator[int]:
-    try:
-        handle = os.open(node, flags | os.O_DIRECT)
-    except OSError as error:
-        # open(2): a file system may refuse O_DIRECT (images on tmpfs); block devices never do.
-        if error.errno != errno.EINVAL:
-            raise
-        handle = os.open(node, flags)
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-@contextlib.contextmanager
-def _aligned(data: bytes) -> Iterator[memoryview]:
-    """Yield a copy of ``data`` in whole pages of memory, as O_DIRECT demands (open(2))."""
-    with mmap.mmap(-1, max(len(data), 1)) as pages, memoryview(pages) as view, view[: len(data)] as part:
-        part[:] = data
-        yield part

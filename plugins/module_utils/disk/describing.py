@@ -4,12 +4,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from .gpt import Gpt, GptEntry
 from .read import Table
-from .table import Change
+from .table import Change, changed
 
 
 def describe(table: Table) -> dict[str, Any]:
@@ -35,12 +34,10 @@ def describe_after(found: Table, change: Change, wanted: Gpt) -> dict[str, Any]:
     """Return what ``describe`` will return after a change."""
     if change.kind == "none":
         return describe(found)
-    kept: Sequence[GptEntry] = found.entries if change.kind == "add" else ()
-    entries = sorted((*kept, *change.entries), key=lambda entry: entry.number)
     return {
         "table": "gpt",
         "table_id": wanted.disk_guid.lower(),
-        "partitions": [_entry(entry) for entry in entries],
+        "partitions": [_entry(entry) for entry in changed(found, change, wanted).entries],
         "problems": [],
     }
 

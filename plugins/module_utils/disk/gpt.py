@@ -71,16 +71,46 @@ class Gpt:
         return next((one for one in self.entries if one.number == number), None)
 
 
+def array_sectors(sector_bytes: int) -> int:
+    """Return the sectors of an array of 128 entries: 32 of 512 bytes, 4 of 4096."""
+    return ENTRY_COUNT * ENTRY_BYTES // sector_bytes
+
+
+def array_places(sector_bytes: int) -> tuple[int, ...]:
+    """Return the sectors at which the primary array may begin; the first two alternate.
+
+    The others are for disks whose foreign table has an array so large that it lies on both.
+    """
+    count = array_sectors(sector_bytes)
+    return tuple(2 + index * count for index in range(4))
+
+
+def first_usable_lba(sector_bytes: int) -> int:
+    """Return the first sector that a partition may have: behind both places of the primary array."""
+    return 2 + 2 * array_sectors(sector_bytes)
+
+
+def last_usable_lba(disk_sectors: int, sector_bytes: int) -> int:
+    return disk_sectors - 2 - array_sectors(sector_bytes)
+
+
 def parse_header(sector: bytes) -> GptHeader:
     """Return the header in a sector; raises ``Damaged`` when its signature or CRC is wrong."""
     if sector[:8] != SIGNATURE:
         raise Damaged("no GPT signature")
-    fields = _HEADER.unpack_from(sector)
-    size, crc = fields[2], fields[3]
+    size, crc = struct.unpack_from("<II", sector, 12)
     if not HEADER_BYTES <= size <= len(sector):
         raise Damaged(f"a header of {size} bytes")
     if zlib.crc32(sector[:16] + bytes(4) + sector[20:size]) != crc:
         raise Damaged("the checksum of the header is wrong")
+    return unpack_header(sector)
+
+
+def unpack_header(sector: bytes) -> GptHeader:
+    """Return the header in a sector whatever its CRC, as GRUB does; raises ``Damaged`` where there is none."""
+    if sector[:8] != SIGNATURE:
+        raise Damaged("no GPT signature")
+    fields = _HEADER.unpack_from(sector)
     header = GptHeader(
         my_lba=fields[5],
         alternate_lba=fields[6],
@@ -128,8 +158,13 @@ def parse_entries(data: bytes, header: GptHeader) -> tuple[GptEntry, ...]:
         raise Damaged("the entry array is cut short")
     if zlib.crc32(data[:length]) != header.entries_crc:
         raise Damaged("the checksum of the entry array is wrong")
+    return unpack_entries(data, header)
+
+
+def unpack_entries(data: bytes, header: GptHeader) -> tuple[GptEntry, ...]:
+    """Return the used entries of an array whatever its CRC; what is cut off is left out."""
     entries = []
-    for index in range(header.entry_count):
+    for index in range(min(header.entry_count, len(data) // header.entry_bytes)):
         fields = _ENTRY.unpack_from(data, index * header.entry_bytes)
         if fields[0] == bytes(16):
             continue
@@ -165,32 +200,33 @@ def serialise_entries(entries: Sequence[GptEntry]) -> bytes:
     return bytes(data)
 
 
-def serialise(gpt: Gpt, disk_sectors: int, sector_bytes: int) -> dict[int, bytes]:
+def serialise(gpt: Gpt, disk_sectors: int, sector_bytes: int, entries_lba: int = 2) -> dict[int, bytes]:
     """Return both copies of a table as ``{lba: bytes}``, in the order in which to write them.
 
-    The backup comes first and the primary header last, alone in its sector, so that the table
-    of a disk switches with that one write.
+    The primary array lies at ``entries_lba`` (one of ``array_places``). Its header follows, alone in its
+    sector, so that the table of a disk switches with that one write; the backup comes afterwards: until
+    then the old backup stands beside a primary that is whole, old or new.
     """
     array = serialise_entries(gpt.entries)
-    array_sectors = len(array) // sector_bytes
+    count = array_sectors(sector_bytes)
     last = disk_sectors - 1
     primary = GptHeader(
         my_lba=1,
         alternate_lba=last,
-        first_usable_lba=2 + array_sectors,
-        last_usable_lba=last - 1 - array_sectors,
+        first_usable_lba=max(first_usable_lba(sector_bytes), entries_lba + count),
+        last_usable_lba=last_usable_lba(disk_sectors, sector_bytes),
         disk_guid=gpt.disk_guid,
-        entries_lba=2,
+        entries_lba=entries_lba,
         entry_count=ENTRY_COUNT,
         entry_bytes=ENTRY_BYTES,
         entries_crc=zlib.crc32(array),
     )
-    backup = replace(primary, my_lba=last, alternate_lba=1, entries_lba=last - array_sectors)
+    backup = replace(primary, my_lba=last, alternate_lba=1, entries_lba=last - count)
     return {
-        backup.entries_lba: array,
-        backup.my_lba: serialise_header(backup, sector_bytes),
         primary.entries_lba: array,
         primary.my_lba: serialise_header(primary, sector_bytes),
+        backup.entries_lba: array,
+        backup.my_lba: serialise_header(backup, sector_bytes),
     }
 
 

@@ -15,7 +15,8 @@ EXTENDED = (0x05, 0x0F, 0x85)
 
 _ENTRY = struct.Struct("<B3sB3sII")
 _FIRST_ENTRY = 446
-_IDENTITY = 440
+#: Boot code ends here; the disk identifier follows.
+CODE_BYTES = 440
 #: A chain longer than this is a loop.
 _MOST_LOGICAL = 128
 
@@ -63,13 +64,13 @@ def parse(read: ReadSector) -> Mbr | None:
     for entry in list(entries):
         if entry.type in EXTENDED:
             entries += _logical(read, entry.first_lba, 5 + sum(one.number > 4 for one in entries))
-    return Mbr(f"{struct.unpack_from('<I', sector, _IDENTITY)[0]:08x}", tuple(entries))
+    return Mbr(f"{struct.unpack_from('<I', sector, CODE_BYTES)[0]:08x}", tuple(entries))
 
 
 def protective(disk_sectors: int, boot_code: bytes = b"") -> bytes:
     """Return the first 512 bytes of a GPT disk; ``boot_code`` are up to 440 bytes to keep."""
     sector = bytearray(SECTOR_BYTES)
-    sector[: len(boot_code[:_IDENTITY])] = boot_code[:_IDENTITY]
+    sector[: len(boot_code[:CODE_BYTES])] = boot_code[:CODE_BYTES]
     count = min(disk_sectors - 1, 0xFFFFFFFF)
     _ENTRY.pack_into(sector, _FIRST_ENTRY, 0, b"\x00\x02\x00", PROTECTIVE, b"\xff\xff\xff", 1, count)
     sector[510:512] = SIGNATURE

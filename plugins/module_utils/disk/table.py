@@ -1,9 +1,8 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Writes the whole partition table of a disk in one transaction, and reads it back.
+"""Makes the partition table of a disk as it is wanted: what has to change, whether it may, and that it did.
 
-What is wanted is a ``Gpt``; how it reaches the disk is one function (``_write``), so that a writer
-that switches the table with one sector write can take its place. Other steps do not know which.
+How it reaches the disk is ``switch``: one sector write, after which the new table counts.
 """
 
 from __future__ import annotations
@@ -19,14 +18,10 @@ from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout, is_due
 from ..runner import Runner
 from ..units import MIB
-from . import sysfs
+from . import kernel, raw, switch, sysfs
 from .gpt import Damaged, Gpt, GptEntry, parse_saved
-from .nodes import partition_node
 from .read import Table, read_disk
 from .usage import uses
-
-#: How long the kernel and udev may take for new partitions, in seconds.
-NODE_TIMEOUT = 30.0
 
 #: Old signatures lie in the first and last MiB of a device; both are zeroed in new partitions.
 STALE_BYTES = MIB
@@ -34,7 +29,8 @@ STALE_BYTES = MIB
 
 @dataclass(frozen=True)
 class Change:
-    """``kind`` is ``none``, ``add`` (new partitions in free space) or ``replace`` (a new table)."""
+    """``kind`` is ``none``, ``add`` (new partitions in free space), ``mend`` (both copies of the same table
+    again) or ``replace`` (a new table)."""
 
     kind: str
     entries: tuple[GptEntry, ...]
@@ -70,8 +66,11 @@ def saved(path: Path) -> tuple[Gpt, int]:
 
 
 def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = ()) -> Change:
-    """Return the smallest change that makes ``wanted``; entries of ``later`` may be there already."""
-    if found.gpt is None or found.problems or found.gpt.disk_guid.upper() != wanted.disk_guid.upper():
+    """Return the smallest change that makes ``wanted``; entries of ``later`` may be there already.
+
+    A table that is right but for one copy is mended, also in use: a switch that was cut leaves such a one.
+    """
+    if found.gpt is None or found.gpt.disk_guid.upper() != wanted.disk_guid.upper():
         what = "; ".join(found.problems) or f"table {found.kind} {found.table_id}".strip()
         return Change("replace", wanted.entries, (f"{what} instead of GPT {wanted.disk_guid}",))
     allowed = {entry.number: _comparable(entry) for entry in (*later, *wanted.entries)}
@@ -84,26 +83,15 @@ def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = ()) -> Ch
         return Change("replace", wanted.entries, differences)
     there = {entry.number for entry in found.entries}
     missing = tuple(entry for entry in wanted.entries if entry.number not in there)
-    return Change("add" if missing else "none", missing, ())
+    if missing:
+        return Change("add", missing, found.problems)
+    return Change("mend" if found.problems else "none", (), found.problems)
 
 
-def sgdisk_argv(node: str, change: Change, wanted: Gpt) -> list[str]:
-    """Return the one command that makes a change: sgdisk writes once, after its last option."""
-    argv = ["sgdisk"]
-    if change.kind == "replace":
-        # On a disk with an MBR, sgdisk saves nothing unless the conversion is asked for.
-        argv += ["--clear", "--mbrtogpt", f"--disk-guid={wanted.disk_guid}"]
-    argv.append("--set-alignment=1")
-    for entry in change.entries:
-        number = entry.number
-        argv += [
-            f"--new={number}:{entry.first_lba}:{entry.last_lba}",
-            f"--typecode={number}:{entry.type_guid}",
-            f"--partition-guid={number}:{entry.uuid}",
-            f"--change-name={number}:{entry.name}",
-        ]
-        argv += [f"--attributes={number}:set:{bit}" for bit in entry.attribute_bits]
-    return [*argv, node]
+def changed(found: Table, change: Change, wanted: Gpt) -> Gpt:
+    """Return the whole table after a change."""
+    kept = () if change.kind == "replace" else found.entries
+    return Gpt(wanted.disk_guid, tuple(sorted((*kept, *change.entries), key=lambda entry: entry.number)))
 
 
 def apply(
@@ -119,7 +107,8 @@ def apply(
     """Make the table of a layout on the disk at ``node``; returns what had to be changed.
 
     Adds partitions even to a disk in use. Replaces a table only with ``relabel`` and only on a
-    disk that nothing uses. Raises ``Fault`` ``disk.*``.
+    disk that nothing uses; a partition that is the same in the old and the new table keeps its content.
+    Raises ``Fault`` ``disk.*``.
     """
     require_geometry(node, read_disk(node, root), resolved.disk_bytes, resolved.sector_bytes)
     later = target(resolved, "commit").entries
@@ -142,13 +131,18 @@ def apply_table(
     change = plan_change(found, wanted, later)
     if change.kind == "none":
         # The kernel may still have another table: an earlier try can have ended between the two.
-        if _not_taken_over(node, wanted, found.sector_bytes, root):
-            _take_over_disk(runner, node, wanted, found.sector_bytes, root, sleep)
+        if kernel.missing(node, wanted, found.sector_bytes, root):
+            kernel.take_over(runner, node, wanted, found.sector_bytes, root, sleep)
         return change
     check_change(runner, node, found, change, relabel=relabel, root=root)
-    _clear_stale(root / node.lstrip("/"), change.entries, found.sector_bytes)
-    _write(runner, node, change, wanted)
-    _take_over_disk(runner, node, wanted, found.sector_bytes, root, sleep)
+    path = root / node.lstrip("/")
+    whole = changed(found, change, wanted)
+    planned = _planned(node, path, found, whole, change)
+    kept = {_comparable(entry)[:4] for entry in found.entries}
+    _clear_stale(path, [one for one in change.entries if _comparable(one)[:4] not in kept], found.sector_bytes)
+    switch.perform(path, planned, found.sector_bytes)
+    _require_written(node, path, whole, found)
+    kernel.take_over(runner, node, wanted, found.sector_bytes, root, sleep)
     left = plan_change(read_disk(node, root), wanted, later)
     if left.kind != "none":
         shown = left.differences or tuple(f"partition {one.number} is missing" for one in left.entries)
@@ -160,8 +154,10 @@ def check_change(
     runner: Runner, node: str, found: Table, change: Change, *, relabel: bool, root: Path = sysfs.ROOT
 ) -> None:
     """Raise the ``Fault`` for which a change must not be made, if there is one."""
-    if change.kind == "none":
+    if change.kind in ("none", "mend"):
         return
+    kept = found.entries if change.kind == "add" else ()
+    switch.require_room(node, (*kept, *change.entries), found.size_bytes // found.sector_bytes, found.sector_bytes)
     if change.kind == "add":
         _require_free(node, found, change)
         return
@@ -193,58 +189,31 @@ def require_geometry(node: str, found: Table, disk_bytes: int, sector_bytes: int
         )
 
 
-def take_over(
-    runner: Runner,
-    node: str,
-    wanted: Gpt,
-    sector_bytes: int,
-    *,
-    root: Path = sysfs.ROOT,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
-    """Make the kernel use the table on the disk, and wait for the nodes of its partitions."""
-    # sgdisk asks the kernel to read the whole table, which fails while a partition is mounted;
-    # partx changes only what differs. Its status 1 also says "nothing to do".
-    runner.run(["partx", "--update", node], accept=(0, 1))
-    runner.run(["udevadm", "settle", f"--timeout={NODE_TIMEOUT:.0f}"], accept=(0, 1))
-    waited = 0.0
-    while True:
-        missing = _not_taken_over(node, wanted, sector_bytes, root)
-        if not missing:
-            return
-        if waited >= NODE_TIMEOUT:
-            raise Fault(kinds.NODES_MISSING, node=node, seconds=f"{waited:.0f}", missing=", ".join(missing))
-        # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
-        sleep(0.1)
-        waited += 0.1
+def _planned(node: str, path: Path, found: Table, whole: Gpt, change: Change) -> tuple[switch.Write, ...]:
+    """Return the writes of the switch, before anything is changed."""
+    size = found.sector_bytes
+    try:
+        with raw.opened(path) as handle:
+            return switch.writes(
+                node,
+                lambda lba, count: raw.read_at(handle, lba * size, count * size),
+                whole,
+                found.size_bytes // size,
+                size,
+                replace_record=change.kind == "replace",
+            )
+    except OSError as error:
+        raise Fault(kinds.UNREADABLE, node=node, error=error.strerror or error) from error
 
 
-def _take_over_disk(
-    runner: Runner, node: str, wanted: Gpt, sector_bytes: int, root: Path, sleep: Callable[[float], None]
-) -> None:
-    """Take the table over, unless the node is an image file, which the kernel does not know."""
-    if sysfs.device_number(sysfs.kernel_name(node, root), root):
-        take_over(runner, node, wanted, sector_bytes, root=root, sleep=sleep)
-
-
-def _not_taken_over(node: str, wanted: Gpt, sector_bytes: int, root: Path) -> list[str]:
-    name = sysfs.kernel_name(node, root)
-    known = {part.number: part for part in sysfs.partitions(name, root)}
-    missing = []
-    for entry in wanted.entries:
-        device = partition_node(sysfs.node_of(name), entry.number)
-        part = known.get(entry.number)
-        same = part is not None and (part.start_bytes, part.size_bytes) == (
-            entry.first_lba * sector_bytes,
-            entry.sectors * sector_bytes,
-        )
-        if not same or not (root / device.lstrip("/")).exists():
-            missing.append(device)
-    return missing
-
-
-def _write(runner: Runner, node: str, change: Change, wanted: Gpt) -> None:
-    runner.run(sgdisk_argv(node, change, wanted))
+def _require_written(node: str, path: Path, whole: Gpt, found: Table) -> None:
+    """Raise ``disk.read_back`` unless Linux, GRUB and UEFI firmware all find the new table on the disk."""
+    try:
+        problems = switch.read_back(path, whole, found.size_bytes // found.sector_bytes, found.sector_bytes)
+    except OSError as error:
+        raise Fault(kinds.UNREADABLE, node=node, error=error.strerror or error) from error
+    if problems:
+        raise Fault(kinds.READ_BACK, node=node, differences="; ".join(problems))
 
 
 def _clear_stale(path: Path, entries: Sequence[GptEntry], sector_bytes: int) -> None:
@@ -252,6 +221,8 @@ def _clear_stale(path: Path, entries: Sequence[GptEntry], sector_bytes: int) -> 
 
     Otherwise udev finds an ancient signature there and starts, for example, a volume group.
     """
+    if not entries:
+        return
     try:
         with path.open("r+b") as stream:
             for entry in entries:

@@ -73,6 +73,14 @@ OVERLAP = FaultKind(
     why="The table in use on the disk is not the one that this layout was resolved for.",
     how="Compare the two tables in the difference that check mode shows, and correct the layout.",
 )
+NO_ARRAY_ROOM = FaultKind(
+    id="disk.no_array_room",
+    phase="partition",
+    what="Partition {number} of {node} at sectors {found} leaves no room for the partition table; usable are {usable}",
+    why="A new table is written beside the one in use and switched on by one sector, so that a power cut leaves "
+    "the old or the new one; a partition lies where it would be written.",
+    how="Move the partition that begins too early or ends too late, or use a layout without it. Nothing was written.",
+)
 READ_BACK = FaultKind(
     id="disk.read_back",
     phase="partition",
@@ -153,6 +161,7 @@ KINDS = (
     IN_USE,
     RELABEL_REFUSED,
     OVERLAP,
+    NO_ARRAY_ROOM,
     READ_BACK,
     NODES_MISSING,
     TABLE_FILE,

@@ -70,7 +70,7 @@ def test_the_wrong_sector_size_finds_no_table():
 def test_golden_bytes_of_4096():
     """Byte for byte as the UEFI specification lays a header out, composed here by other means."""
     written = gpt.serialise(small_table(), SIZE // 4096, 4096)
-    assert list(written) == [16379, 16383, 2, 1]
+    assert list(written) == [2, 1, 16379, 16383]
     array, header = written[2], written[1]
     assert len(array) == 16384
     assert len(header) == 4096
@@ -79,7 +79,7 @@ def test_golden_bytes_of_4096():
     assert struct.unpack_from("<QQQ", array, 32) == (2048, 4095, 0x8000000000000004)
     assert array[56:66].decode("utf-16-le") == "Größe"
     assert array[6 * 128 : 6 * 128 + 4].hex() == "af3dc60f"
-    body = struct.pack("<8sIIIIQQQQ", b"EFI PART", 0x10000, 92, 0, 0, 1, 16383, 6, 16378)
+    body = struct.pack("<8sIIIIQQQQ", b"EFI PART", 0x10000, 92, 0, 0, 1, 16383, 10, 16378)
     body += uuid.UUID("25AF8288-17F0-59AB-8652-89076B7DDF58").bytes_le
     body += struct.pack("<QIII", 2, 128, 128, zlib.crc32(array))
     assert header[:16] == body[:16]
@@ -88,10 +88,17 @@ def test_golden_bytes_of_4096():
     assert header[92:] == bytes(4096 - 92)
 
 
-def test_the_primary_header_is_written_last_and_alone():
-    written = gpt.serialise(small_table(), SIZE // 512, 512)
-    assert list(written)[-1] == 1
+def test_the_header_is_alone_in_its_sector_between_its_entries_and_the_backup():
+    written = gpt.serialise(small_table(), SIZE // 512, 512, 34)
+    assert list(written) == [34, 1, SIZE // 512 - 33, SIZE // 512 - 1]
     assert len(written[1]) == 512
+
+
+def test_places_of_the_entries():
+    assert gpt.array_places(512)[:2] == (2, 34)
+    assert gpt.array_places(4096)[:2] == (2, 6)
+    assert (gpt.first_usable_lba(512), gpt.first_usable_lba(4096)) == (66, 10)
+    assert (gpt.last_usable_lba(1000, 512), gpt.last_usable_lba(1000, 4096)) == (966, 994)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +129,7 @@ def test_torn_write_shows_the_backup():
 def test_copies_that_differ():
     other = replace(small_table(), entries=small_table().entries[:1])
     stream = image(small_table())
-    for lba, data in list(gpt.serialise(other, SIZE // 512, 512).items())[:2]:
+    for lba, data in list(gpt.serialise(other, SIZE // 512, 512).items())[2:]:
         put(stream, lba * 512, data)
     assert read_table(stream, SIZE).problems == ("primary and backup table differ",)
 
@@ -155,7 +162,7 @@ def test_huge_counts_are_damage():
 
 def test_saved_table():
     written = list(gpt.serialise(small_table(), SIZE // 512, 512).values())
-    data = mbr.protective(SIZE // 512) + written[3] + written[1] + written[2]
+    data = mbr.protective(SIZE // 512) + written[1] + written[3] + written[0]
     assert gpt.parse_saved(data) == (small_table(), SIZE // 512)
     with pytest.raises(gpt.Damaged):
         gpt.parse_saved(data[:-1])

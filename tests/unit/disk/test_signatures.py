@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk import gpt
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.signatures import check, tear_down
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
 from tests.support.fake_runner import FakeRunner
-from tests.support.trees import Tree, write_mbr
+from tests.support.trees import Tree, write_gpt, write_mbr
 
+ESP = "0A0A0A0A-1111-4111-8111-111111111111"
+OTHER = "0B0B0B0B-1111-4111-8111-111111111111"
 SETTLE = ("udevadm", "settle", "--timeout=30")
 PVS = (
     *("lvm", "pvs", "--reportformat", "json", "--units", "b", "--nosuffix"),
@@ -63,6 +68,19 @@ def test_plain_partitions(host):
         SETTLE,
     ]
     assert host.tear_down() == ([], [])
+
+
+def test_a_partition_to_keep_keeps_its_signature(host):
+    kept = gpt.GptEntry(1, "C12A7328-F81F-11D2-BA4B-00A0C93EC93B", ESP, 2048, 4095, 0, "esp")
+    table = gpt.Gpt(
+        "11111111-1111-4111-8111-111111111111",
+        (kept, replace(kept, number=2, uuid=OTHER, first_lba=4096, last_lba=5000)),
+    )
+    write_gpt(host.root / "dev/vda", table)
+    assert tear_down(host.runner, "/dev/vda", keep=[ESP.lower()], root=host.root) == [
+        "wiped the signatures of /dev/vda2"
+    ]
+    assert host.signed == {"/dev/vda1"}
 
 
 def test_a_volume_group(host):

@@ -4,11 +4,12 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import replace
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.disk import describing, gpt, saving, table
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk import describing, gpt, raw, saving, table
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.read import read_disk
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
@@ -20,56 +21,24 @@ RESOLVED = layouts.resolved("va")
 CONVERT = table.target(RESOLVED, "convert")
 COMMIT = table.target(RESOLVED, "commit")
 
-#: The whole command that makes layout va on an 8 GiB disk.
-WHOLE_ARGV = (
-    "sgdisk",
-    "--clear",
-    "--mbrtogpt",
-    f"--disk-guid={RESOLVED.disk_guid}",
-    "--set-alignment=1",
-    "--new=1:2048:6143",
-    "--typecode=1:21686148-6449-6E6F-744E-656564454649",
-    f"--partition-guid=1:{RESOLVED.partitions[0].uuid}",
-    "--change-name=1:bios",
-    "--new=2:6144:2103295",
-    "--typecode=2:0FC63DAF-8483-4772-8E79-3D69D8477DE4",
-    f"--partition-guid=2:{RESOLVED.partitions[1].uuid}",
-    "--change-name=2:dispatch",
-    "--new=3:2103296:10491903",
-    "--typecode=3:E6D6D379-F507-44C2-A23C-238F2A3DF928",
-    f"--partition-guid=3:{RESOLVED.partitions[2].uuid}",
-    "--change-name=3:VA",
-    "/dev/vda",
-)
-ADD_ARGV = (
-    "sgdisk",
-    "--set-alignment=1",
-    "--new=4:10491904:16775167",
-    "--typecode=4:E6D6D379-F507-44C2-A23C-238F2A3DF928",
-    f"--partition-guid=4:{RESOLVED.partitions[3].uuid}",
-    "--change-name=4:VB",
-    "/dev/vda",
-)
+#: What is run for a table that is written by own means.
 TAKE_OVER = [("partx", "--update", "/dev/vda"), ("udevadm", "settle", "--timeout=30")]
 
 
 class Machine(Tree):
-    """A tree whose fake sgdisk writes the table, and whose fake partx makes the kernel know it."""
+    """A tree whose fake partx makes the kernel know what is on the disk."""
 
     def __init__(self, root):
         super().__init__(root)
         self.disk()
         self.path = root / "dev/vda"
         self.runner = FakeRunner(handler=self.handle)
-        self.written = CONVERT
         self.signature = ""
         self.kernel_follows = True
 
     def handle(self, argv, _stdin):
-        if argv[0] == "sgdisk":
-            write_gpt(self.path, self.written)
-        elif argv[0] == "partx" and self.kernel_follows:
-            for entry in self.written.entries:
+        if argv[0] == "partx" and self.kernel_follows:
+            for entry in read_disk("/dev/vda", self.root).entries:
                 if not (self.root / f"sys/block/vda/vda{entry.number}").exists():
                     self.partition("vda", entry.number, entry.first_lba * 512, entry.sectors * 512)
         elif argv[0] == "blkid":
@@ -98,13 +67,13 @@ def fault_of(machine, **options):
     with pytest.raises(Fault) as raised:
         machine.apply(**options)
     assert first_mebibyte(machine) == before
-    assert not any(argv[0] == "sgdisk" for argv in machine.runner.calls)
+    assert not any(argv[0] == "partx" for argv in machine.runner.calls)
     return raised.value
 
 
 def test_an_empty_disk_gets_the_whole_table_at_once(machine):
     assert machine.apply().kind == "replace"
-    assert machine.runner.calls == [("blkid", "-p", "-o", "export", "/dev/vda"), WHOLE_ARGV, *TAKE_OVER]
+    assert machine.runner.calls == [("blkid", "-p", "-o", "export", "/dev/vda"), *TAKE_OVER]
     assert read_disk("/dev/vda", machine.root).gpt == CONVERT
 
 
@@ -119,16 +88,63 @@ def test_commit_adds_to_a_disk_in_use(machine):
     machine.apply()
     machine.mount("vda2", "/boot/dispatch")
     machine.runner.calls.clear()
-    machine.written = COMMIT
     assert machine.apply("commit").kind == "add"
-    assert machine.runner.calls == [ADD_ARGV, *TAKE_OVER]
+    assert machine.runner.calls == TAKE_OVER
+    assert read_disk("/dev/vda", machine.root).gpt == COMMIT
     assert machine.apply("convert").kind == "none"
 
 
-def test_attributes_are_bits(machine):
-    entry = replace(CONVERT.entries[0], attributes=1 << 2 | 1 << 60)
-    argv = table.sgdisk_argv("/dev/sda", table.Change("add", (entry,), ()), CONVERT)
-    assert argv[-3:] == ["--attributes=1:set:2", "--attributes=1:set:60", "/dev/sda"]
+def test_a_switch_that_was_cut_is_mended_on_a_disk_in_use(machine):
+    """Entries and header are new, the backup is old: as a cut during ``commit`` leaves it."""
+    machine.apply()
+    machine.mount("vda2", "/boot/dispatch")
+    with machine.path.open("rb") as stream:
+        stream.seek(-33 * 512, 2)
+        old_backup = stream.read()
+    machine.apply("commit")
+    with machine.path.open("r+b") as stream:
+        stream.seek(-33 * 512, 2)
+        stream.write(old_backup)
+    assert read_disk("/dev/vda", machine.root).problems == ("primary and backup table differ",)
+    assert machine.apply("commit").kind == "mend"
+    found = read_disk("/dev/vda", machine.root)
+    assert (found.gpt, found.problems) == (COMMIT, ())
+
+
+def test_the_place_of_the_entries_alternates(machine):
+    places = []
+    for moment in ("convert", "commit"):
+        machine.apply(moment)
+        places.append(gpt.unpack_header(first_mebibyte(machine)[512:1024]).entries_lba)
+    assert places == [2, 34]
+
+
+@pytest.mark.parametrize(("first", "last"), [(40, 2000), (65, 2000), (16777180, 16777183)])
+def test_a_partition_where_the_table_is_written(machine, first, last):
+    entry = replace(CONVERT.entries[0], number=9, first_lba=first, last_lba=last)
+    write_gpt(machine.path, replace(CONVERT, entries=(entry,)))
+    before = first_mebibyte(machine)
+    with pytest.raises(Fault) as raised:
+        table.apply_table(machine.runner, "/dev/vda", CONVERT, later=(entry,), root=machine.root)
+    assert raised.value.id == "disk.no_array_room"
+    assert f"Partition 9 of /dev/vda at sectors {first}-{last}" in raised.value.what
+    assert first_mebibyte(machine) == before
+    assert machine.runner.calls == []
+
+
+def test_a_partition_that_is_kept_keeps_its_content(machine):
+    """An ESP of the old table stands in the new one, under another number."""
+    kept = replace(CONVERT.entries[0], number=5, name="EFI System Partition")
+    write_gpt(machine.path, replace(CONVERT, disk_guid="0" * 8 + CONVERT.disk_guid[8:], entries=(kept,)))
+    with machine.path.open("r+b") as stream:
+        for lba in (kept.first_lba, kept.last_lba, CONVERT.entries[1].first_lba):
+            stream.seek(lba * 512)
+            stream.write(b"content".ljust(512, b"."))
+    assert machine.apply(relabel=True).kind == "replace"
+    with machine.path.open("rb") as stream:
+        for lba, there in ((kept.first_lba, True), (kept.last_lba, True), (CONVERT.entries[1].first_lba, False)):
+            stream.seek(lba * 512)
+            assert (stream.read(7) == b"content") is there
 
 
 def test_another_table_needs_relabel(machine):
@@ -182,15 +198,24 @@ def test_added_partitions_must_be_in_free_space(machine):
     assert machine.runner.calls == []
 
 
-def test_what_the_disk_did_not_keep_is_noticed(machine):
-    machine.written = replace(CONVERT, entries=CONVERT.entries[:2])
-    machine.kernel_follows = False
-    for entry in CONVERT.entries:
-        machine.partition("vda", entry.number, entry.first_lba * 512, entry.sectors * 512)
+def test_what_the_disk_did_not_keep_is_noticed(machine, monkeypatch):
+    real = raw.write_at
+    monkeypatch.setattr(raw, "write_at", lambda handle, at, data: None if at == 512 else real(handle, at, data))
     with pytest.raises(Fault) as raised:
         machine.apply()
     assert raised.value.id == "disk.read_back"
-    assert "partition 3 is missing" in raised.value.what
+    assert "GRUB finds none with no partitions" in raised.value.what
+    assert "UEFI" not in raised.value.what  # its firmware uses the backup
+
+
+def test_a_disk_that_refuses_a_write(machine, monkeypatch):
+    def refuse(_handle, _at, _data):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(raw, "write_at", refuse)
+    with pytest.raises(Fault) as raised:
+        machine.apply()
+    assert raised.value.id == "disk.unwritable"
 
 
 def test_a_kernel_that_does_not_follow(machine):

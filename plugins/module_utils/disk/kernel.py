@@ -1,0 +1,66 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Makes the kernel use the partition table that is on a disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ..faults import disk as kinds
+from ..faults.fault import Fault
+from ..runner import Runner
+from . import sysfs
+from .gpt import Gpt
+from .nodes import partition_node
+
+#: How long the kernel and udev may take for new partitions, in seconds.
+NODE_TIMEOUT = 30.0
+
+
+def take_over(
+    runner: Runner,
+    node: str,
+    wanted: Gpt,
+    sector_bytes: int,
+    root: Path = sysfs.ROOT,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Let the kernel have the table, and wait for the nodes of its partitions.
+
+    Does nothing for an image file, which the kernel does not know. Raises ``disk.nodes_missing``.
+    """
+    if not sysfs.device_number(sysfs.kernel_name(node, root), root):
+        return
+    # To read the whole table anew fails in the kernel while a partition is mounted; partx changes
+    # only what differs. Its status 1 also says "nothing to do".
+    runner.run(["partx", "--update", node], accept=(0, 1))
+    runner.run(["udevadm", "settle", f"--timeout={NODE_TIMEOUT:.0f}"], accept=(0, 1))
+    waited = 0.0
+    while True:
+        absent = missing(node, wanted, sector_bytes, root)
+        if not absent:
+            return
+        if waited >= NODE_TIMEOUT:
+            raise Fault(kinds.NODES_MISSING, node=node, seconds=f"{waited:.0f}", missing=", ".join(absent))
+        # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
+        sleep(0.1)
+        waited += 0.1
+
+
+def missing(node: str, wanted: Gpt, sector_bytes: int, root: Path) -> list[str]:
+    """Return the nodes of partitions that the kernel does not have, or has elsewhere."""
+    name = sysfs.kernel_name(node, root)
+    known = {part.number: part for part in sysfs.partitions(name, root)}
+    absent = []
+    for entry in wanted.entries:
+        device = partition_node(sysfs.node_of(name), entry.number)
+        part = known.get(entry.number)
+        same = part is not None and (part.start_bytes, part.size_bytes) == (
+            entry.first_lba * sector_bytes,
+            entry.sectors * sector_bytes,
+        )
+        if not same or not (root / device.lstrip("/")).exists():
+            absent.append(device)
+    return absent
