@@ -17,8 +17,8 @@ SECTOR = 512
 MIB = 1 << 20
 #: Where the first partition starts.
 FIRST = MIB
-#: What Debian's installer makes of an EFI system partition on a small disk.
-ESP_BYTES = 256 * MIB
+#: What Debian's installer makes; its clusters of 4 KiB are more than the 65,525 from which on FAT is FAT32.
+ESP_BYTES = 512 * MIB
 
 
 class ImageError(Exception):
@@ -49,7 +49,7 @@ def write(recipe: Recipe, root: Path, disk: Path, ids: Ids) -> None:
         start, size = FIRST + ESP_BYTES, recipe.disk_bytes - FIRST - ESP_BYTES - MIB
         argv = ["sgdisk", f"--new=1:{FIRST // SECTOR}:{start // SECTOR - 1}", "--typecode=1:ef00"]
         run([*argv, f"--new=2:{start // SECTOR}:{(start + size) // SECTOR - 1}", "--typecode=2:8300", str(disk)])
-        argv = ["mkfs.vfat", "-F", "32", "-n", "ESP", "-i", ids.esp, f"--offset={FIRST // SECTOR}"]
+        argv = ["mkfs.vfat", "-F", "32", "-s", "8", "-n", "ESP", "-i", ids.esp, f"--offset={FIRST // SECTOR}"]
         run([*argv, str(disk), str(ESP_BYTES // 1024)])
     else:
         with disk.open("r+b") as file:
