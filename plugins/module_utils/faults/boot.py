@@ -93,6 +93,21 @@ NO_PROTECTIVE_MBR = FaultKind(
     why="The new partition table is not there, or another program has written to the disk since.",
     how="Look at the disk with sgdisk --print {node}; run the phase partition again before the switch.",
 )
+NO_BOOT_RECORD = FaultKind(
+    id="boot.no_boot_record",
+    phase="partition",
+    what="The first sector of {node} does not end in 55 AA, so no BIOS starts it",
+    why="Control is switched by the boot code in that sector; its last 72 bytes are kept as they are.",
+    how="Check with the firmware's setup that the host really starts by BIOS from this disk. Nothing was changed.",
+)
+LIFEBOAT_CORE = FaultKind(
+    id="boot.lifeboat_core",
+    phase="partition",
+    what="The lifeboat's boot loader at sector {sector} of {node} cannot be used: {problem}",
+    why="It is what starts the machine after a power cut; control is switched to it only when it is whole.",
+    how="Look at the kernel log for errors of the disk; if there are none, run again from the staging. The old "
+    "system is untouched.",
+)
 NO_CORE = FaultKind(
     id="boot.no_core",
     phase="seal",
@@ -165,6 +180,36 @@ CAPTURE_MISSING = FaultKind(
     why="Stage two needs it to be reachable under the host's own addresses and keys.",
     how="Run the phase capture first; it leaves the file on the host.",
 )
+NVRAM_UNWRITABLE = FaultKind(
+    id="boot.nvram_unwritable",
+    phase="load",
+    what="The firmware did not take {what}: {problem}",
+    why="On a UEFI host the firmware's own variables say which loader is started first.",
+    how="Free room in the firmware's variable store (old boot entries: efibootmgr; crash records:"
+    " /sys/fs/pstore) or reset it in the firmware settings, then run again.",
+)
+ESP_MISSING = FaultKind(
+    id="boot.esp_missing",
+    phase="load",
+    what="{node} has no EFI system partition at the place that the plan names: {problem}",
+    why="What starts the host during the conversion, and after it, lies on that partition.",
+    how="Run preflight again, so that a new plan is made of the disk as it is now.",
+)
+ESP_UNWRITABLE = FaultKind(
+    id="boot.esp_unwritable",
+    phase="load",
+    what="{path} could not be written on the EFI system partition: {problem}",
+    why="What starts the host during the conversion, and after it, lies on that partition.",
+    how="Look for errors of the disk in the kernel log; check the partition with fsck.vfat and its free space"
+    " with df, then run again.",
+)
+UEFI_LOADER_MISSING = FaultKind(
+    id="boot.uefi_loader_missing",
+    phase="load",
+    what="The convert environment has no loader for UEFI at {path}",
+    why="The bundle was built by an older version of the collection.",
+    how="Build the bundle again with playbooks/build.yml, and stage it anew.",
+)
 
 KINDS = (
     STATE_LOST,
@@ -179,6 +224,8 @@ KINDS = (
     WRITE_FAILED,
     READ_FAILED,
     NO_PROTECTIVE_MBR,
+    NO_BOOT_RECORD,
+    LIFEBOAT_CORE,
     NO_CORE,
     NO_KERNEL,
     RECOVERY_DAMAGED,
@@ -189,4 +236,8 @@ KINDS = (
     SOURCE_MISSING,
     SOURCE_DAMAGED,
     CAPTURE_MISSING,
+    NVRAM_UNWRITABLE,
+    ESP_MISSING,
+    ESP_UNWRITABLE,
+    UEFI_LOADER_MISSING,
 )

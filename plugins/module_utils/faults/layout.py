@@ -34,4 +34,18 @@ UNREADABLE = FaultKind(
     why="The plan was written by another version of the collection, or it was damaged on its way.",
     how="Run preflight and stage again, so that a new plan is made; nothing was written to the disk.",
 )
-KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE)
+NO_ESP = FaultKind(
+    id="layout.no_esp",
+    phase="preflight",
+    what="Layout {layout} has no EFI system partition, and the host is started by UEFI",
+    why="The firmware starts a host from a file on an EFI system partition; without one it would find nothing.",
+    how="Set dualroot_layout to a layout with a partition of type esp, as the shipped layout dual has.",
+)
+NO_ROOM_BESIDE_ESP = FaultKind(
+    id="layout.no_room_beside_esp",
+    phase="preflight",
+    what="Partition {partition} of layout {layout} does not fit beside the EFI system partition: {missing} are missing",
+    why="That partition stays where it is, and the space before and behind it is not one piece.",
+    how="Make the fixed sizes of the layout smaller by at least {missing}, or enlarge the disk, and run again.",
+)
+KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE, NO_ESP, NO_ROOM_BESIDE_ESP)

@@ -114,7 +114,10 @@ class Layout:
 
 @dataclass(frozen=True)
 class ResolvedPartition:
-    """``start_lba`` and ``sectors`` count logical sectors; ``attributes`` are bit numbers."""
+    """``start_lba`` and ``sectors`` count logical sectors; ``attributes`` are bit numbers.
+
+    ``kept``: the partition is the old system's and stays with what is on it (``layout.kept``).
+    """
 
     id: str
     number: int
@@ -125,6 +128,7 @@ class ResolvedPartition:
     uuid: str
     attributes: tuple[int, ...]
     at: str
+    kept: bool = False
 
     @property
     def last_lba(self) -> int:

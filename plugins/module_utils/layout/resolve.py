@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..faults import layout as kinds
 from ..faults.fault import Fault
 from ..units import MIB, align_down, align_up, format_size
+from .kept import Kept, Place, arrange, esp_of
 from .model import (
     Layout,
     Partition,
@@ -52,20 +53,22 @@ class DiskGeometry:
         return self.size_bytes // self.sector_bytes - 2 - ENTRIES_BYTES // self.sector_bytes
 
 
-def resolve(layout: Layout, disk: DiskGeometry, seed: str) -> ResolvedLayout:
+def resolve(layout: Layout, disk: DiskGeometry, seed: str, kept: Kept | None = None) -> ResolvedLayout:
     """Return the layout for one disk; ``seed`` (the run id) decides every UUID.
 
-    The same arguments give the same result. Raises ``Fault`` ``layout.disk_too_small`` or
+    ``kept`` is the EFI system partition of a UEFI host, which stays. The same arguments give the same
+    result. Raises ``Fault`` ``layout.disk_too_small``, ``layout.no_esp``, ``layout.no_room_beside_esp`` or
     ``layout.group_too_small``, which name by how much.
     """
     identify = _identifier(seed)
-    sizes = _partition_sizes(layout, disk)
+    places = _places(layout, disk, kept)
     partitions = []
-    position = ALIGNMENT
-    for index, part in enumerate(layout.partitions):
-        partitions.append(_resolve_partition(part, index + 1, position, sizes[index], disk, identify))
-        position += sizes[index]
-    sizes_by_id = {part.id: sizes[index] for index, part in enumerate(layout.partitions)}
+    for part, place in zip(layout.partitions, places):
+        resolved = _resolve_partition(part, place, disk, identify)
+        if kept is not None and place.number == kept.number:
+            resolved = replace(resolved, uuid=kept.partuuid, kept=True)
+        partitions.append(resolved)
+    sizes_by_id = {part.id: place.size for part, place in zip(layout.partitions, places)}
     groups = tuple(resolve_group(group, _extents(group, sizes_by_id)) for group in layout.volume_groups)
     moments = {volume.id: volume.at for group in groups for volume in group.volumes}
     return ResolvedLayout(
@@ -76,18 +79,7 @@ def resolve(layout: Layout, disk: DiskGeometry, seed: str) -> ResolvedLayout:
         disk_bytes=disk.size_bytes,
         partitions=tuple(partitions),
         volume_groups=groups,
-        file_systems=tuple(
-            ResolvedFileSystem(
-                on=system.on,
-                kind=system.kind,
-                label=system.label,
-                uuid=_file_system_uuid(system.kind, identify(f"file_system/{system.on}")),
-                mount=system.mount,
-                options=system.options,
-                at=system.at,
-            )
-            for system in layout.file_systems
-        ),
+        file_systems=tuple(_resolve_file_systems(layout, identify, kept)),
         slots={slot: ResolvedSlot(root, moments[root]) for slot, root in sorted(layout.slots.items())},
         dispatch=layout.dispatch,
     )
@@ -154,8 +146,12 @@ def _wished(wish: Size, whole: int, step: int) -> int:
     return align_down(whole * wish.amount // 10000, step) if wish.kind == "percent" else 0
 
 
+def _usable_end(disk: DiskGeometry) -> int:
+    return align_down((disk.last_usable_lba + 1) * disk.sector_bytes, ALIGNMENT)
+
+
 def _partition_sizes(layout: Layout, disk: DiskGeometry) -> tuple[int, ...]:
-    end = align_down((disk.last_usable_lba + 1) * disk.sector_bytes, ALIGNMENT)
+    end = _usable_end(disk)
     wishes = [part.size for part in layout.partitions]
     division = divide(wishes, whole=disk.size_bytes, available=end - ALIGNMENT, step=ALIGNMENT)
     missing = -division.left
@@ -176,20 +172,44 @@ def _partition_sizes(layout: Layout, disk: DiskGeometry) -> tuple[int, ...]:
     return division.sizes
 
 
+def _places(layout: Layout, disk: DiskGeometry, kept: Kept | None) -> tuple[Place, ...]:
+    if kept is not None:
+        wishes = [part.size for part in layout.partitions]
+        sizes = [None if wish.kind == "rest" else _wished(wish, disk.size_bytes, ALIGNMENT) for wish in wishes]
+        return arrange(layout, sizes, _usable_end(disk), kept)
+    places = []
+    position = ALIGNMENT
+    for index, size in enumerate(_partition_sizes(layout, disk)):
+        places.append(Place(index + 1, position, size))
+        position += size
+    return tuple(places)
+
+
 def _resolve_partition(
-    part: Partition, number: int, start: int, size: int, disk: DiskGeometry, identify: Callable[[str], str]
+    part: Partition, place: Place, disk: DiskGeometry, identify: Callable[[str], str]
 ) -> ResolvedPartition:
     return ResolvedPartition(
         id=part.id,
-        number=number,
+        number=place.number,
         name=part.name,
         type_guid=part.type_guid,
-        start_lba=start // disk.sector_bytes,
-        sectors=size // disk.sector_bytes,
+        start_lba=place.start // disk.sector_bytes,
+        sectors=place.size // disk.sector_bytes,
         uuid=identify(f"partition/{part.id}").upper(),
         attributes=part.attributes,
         at=part.at,
     )
+
+
+def _resolve_file_systems(
+    layout: Layout, identify: Callable[[str], str], kept: Kept | None
+) -> Iterator[ResolvedFileSystem]:
+    esp = esp_of(layout)
+    for system in layout.file_systems:
+        label, identity = system.label, _file_system_uuid(system.kind, identify(f"file_system/{system.on}"))
+        if kept is not None and esp is not None and system.on == esp.id:
+            label, identity = kept.label, kept.fs_uuid
+        yield ResolvedFileSystem(system.on, system.kind, label, identity, system.mount, system.options, system.at)
 
 
 def _extents(group: VolumeGroup, sizes: dict[str, int]) -> list[int]:

@@ -58,7 +58,8 @@ class Step:
 
 
 def target(resolved: ResolvedLayout, node: str, upto: str) -> Target:
-    """Return what of a layout is due on the disk at ``node``."""
+    """Return what of a layout is due on the disk at ``node``; what is kept is not to be made."""
+    kept = {part.id for part in resolved.partitions if part.kept}
     return Target(
         groups=tuple(
             GroupTarget(
@@ -76,7 +77,7 @@ def target(resolved: ResolvedLayout, node: str, upto: str) -> Target:
         systems=tuple(
             SystemTarget(resolved.device(node, system.on), system)
             for system in resolved.file_systems
-            if is_due(system.at, upto)
+            if is_due(system.at, upto) and system.on not in kept
         ),
     )
 

@@ -1,0 +1,160 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The firmware's boot entries and their order, on a UEFI host.
+
+They are read from efivarfs as the bytes that they are (UEFI specification 2.10, 3.1.3 and 10.3.5.1; the
+kernel's document filesystems/efivarfs), and written by efibootmgr, which knows the firmwares' ways.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..disk import sysfs
+from ..faults import boot as kinds
+from ..faults.fault import Fault
+from ..runner import CommandFailed, Runner
+
+DIRECTORY = "sys/firmware/efi/efivars"
+_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+#: LOAD_OPTION_ACTIVE.
+_ACTIVE = 1
+#: Types and subtypes of device path nodes: hard drive, file path, end.
+_HARD_DRIVE, _FILE_PATH, _END = (4, 1), (4, 4), 0x7F
+
+
+@dataclass(frozen=True)
+class BootEntry:
+    """One entry; ``partuuid`` (lower case) and ``loader`` (with backslashes) are empty for other kinds."""
+
+    number: str
+    label: str
+    active: bool
+    partuuid: str
+    loader: str
+
+
+def variable(name: str, root: Path = sysfs.ROOT) -> bytes | None:
+    """Return the value of a global variable, None where there is none; its four bytes of attributes are left out."""
+    try:
+        return (root / DIRECTORY / f"{name}-{_GLOBAL}").read_bytes()[4:]
+    except OSError:
+        return None
+
+
+def order(root: Path = sysfs.ROOT) -> tuple[str, ...]:
+    """Return ``BootOrder`` as numbers of four hexadecimal digits."""
+    data = variable("BootOrder", root) or b""
+    return tuple(f"{number:04X}" for (number,) in struct.iter_unpack("<H", data[: len(data) // 2 * 2]))
+
+
+def current(root: Path = sysfs.ROOT) -> str:
+    """Return the number of the entry that started this system, empty where the firmware does not tell."""
+    data = variable("BootCurrent", root) or b""
+    return f"{struct.unpack('<H', data[:2])[0]:04X}" if len(data) >= 2 else ""
+
+
+def entries(root: Path = sysfs.ROOT) -> tuple[BootEntry, ...]:
+    """Return every entry that can be read, by number; those outside the order too."""
+    found = []
+    for name in sysfs.listing(root, DIRECTORY):
+        number = name[4:8]
+        if name.startswith("Boot") and name[8:] == f"-{_GLOBAL}" and _is_number(number):
+            entry = parse(number.upper(), variable(f"Boot{number}", root) or b"")
+            if entry is not None:
+                found.append(entry)
+    return tuple(found)
+
+
+def parse(number: str, data: bytes) -> BootEntry | None:
+    """Return the entry of an ``EFI_LOAD_OPTION``, None where it is damaged."""
+    if len(data) < 8:
+        return None
+    attributes, length = struct.unpack_from("<IH", data)
+    end = next((at for at in range(6, len(data) - 1, 2) if data[at : at + 2] == b"\0\0"), None)
+    if end is None:
+        return None
+    partuuid, loader = "", ""
+    for kind, body in _nodes(data[end + 2 : end + 2 + length]):
+        if kind == _HARD_DRIVE and len(body) >= 38 and body[37] == 2:
+            partuuid = str(uuid.UUID(bytes_le=body[20:36]))
+        elif kind == _FILE_PATH:
+            loader += body.decode("utf-16-le", "replace").rstrip("\0")
+    return BootEntry(number, data[6:end].decode("utf-16-le", "replace"), bool(attributes & _ACTIVE), partuuid, loader)
+
+
+def _nodes(path: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
+    at = 0
+    while at + 4 <= len(path):
+        major, minor, length = struct.unpack_from("<BBH", path, at)
+        if major == _END or length < 4:
+            return
+        yield (major, minor), path[at + 4 : at + length]
+        at += length
+
+
+def find(partuuid: str, loader: str, root: Path = sysfs.ROOT) -> list[BootEntry]:
+    """Return the entries that start ``loader`` of the partition; firmwares do not tell letter cases apart."""
+    wanted = (partuuid.lower(), loader.lower())
+    return [one for one in entries(root) if (one.partuuid, one.loader.lower()) == wanted]
+
+
+def create(
+    runner: Runner, disk: str, partition: int, partuuid: str, loader: str, label: str, root: Path = sysfs.ROOT
+) -> BootEntry:
+    """Return the entry for a loader, made if it is not there; the order is not touched.
+
+    Raises ``Fault`` ``boot.nvram_unwritable``.
+    """
+    found = find(partuuid, loader, root)
+    if not found:
+        argv = ["efibootmgr", "--quiet", "--create-only", "--disk", disk, "--part", str(partition)]
+        _run(runner, [*argv, "--label", label, "--loader", loader], f"the entry {label!r}")
+        found = find(partuuid, loader, root)
+    if not found:
+        raise Fault(kinds.NVRAM_UNWRITABLE, what=f"the entry {label!r}", problem="it is not there after it was written")
+    if not found[0].active:
+        _run(runner, ["efibootmgr", "--quiet", "--bootnum", found[0].number, "--active"], f"the entry {label!r}")
+    return found[0]
+
+
+def put_first(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
+    """Let an entry be tried first, the others behind it as they were: one write, read back.
+
+    Does nothing where it is first already. Raises ``Fault`` ``boot.nvram_unwritable``.
+    """
+    present = order(root)
+    if present[:1] == (number,):
+        return
+    _set_order(runner, (number, *(one for one in present if one != number)), root)
+
+
+def remove(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
+    """Take an entry out of the order, and away."""
+    if number in order(root):
+        _set_order(runner, [one for one in order(root) if one != number], root)
+    _run(runner, ["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"], f"the end of entry {number}")
+
+
+def _set_order(runner: Runner, wanted: Sequence[str], root: Path) -> None:
+    _run(runner, ["efibootmgr", "--quiet", "--bootorder", ",".join(wanted)], "the order of the entries")
+    found = order(root)
+    if found != tuple(wanted):
+        problem = f"it reads back as {','.join(found) or 'nothing'}"
+        raise Fault(kinds.NVRAM_UNWRITABLE, what="the order of the entries", problem=problem)
+
+
+def _run(runner: Runner, argv: Sequence[str], what: str) -> None:
+    try:
+        runner.run(list(argv))
+    except CommandFailed as failed:
+        words = failed.result.error_text.strip() or f"status {failed.result.returncode}"
+        raise Fault(kinds.NVRAM_UNWRITABLE, what=what, problem=words) from failed
+
+
+def _is_number(text: str) -> bool:
+    return len(text) == 4 and all(letter in "0123456789abcdefABCDEF" for letter in text)
