@@ -10,6 +10,7 @@ from pathlib import Path
 from ..disk import sysfs
 from ..layout.model import ResolvedLayout
 from ..runner import Runner
+from . import lvm
 from .steps import Step, plan, target
 
 #: Told the text of each step before it is done.
@@ -34,7 +35,20 @@ def ensure(
     (stage two, before ``restore``). Raises ``Fault`` ``volumes.*`` before anything is changed.
     """
     wanted = target(resolved, node, upto)
+    _activate(runner, [group.name for group in wanted.groups])
     return run_steps(runner, plan(runner, wanted, replace=replace, root=root), on_step=on_step)
+
+
+def _activate(runner: Runner, names: Sequence[str]) -> None:
+    """Activate what of these groups is there: what lies on a volume can be looked at only then.
+
+    After a restart in the middle nobody else may have done it.
+    """
+    asleep = {one.group for one in lvm.logical_volumes(runner) if not one.active}
+    for name in names:
+        if name in asleep:
+            runner.run(lvm.activate(name))
+            runner.run(list(_SETTLE), accept=(0, 1))
 
 
 def run_steps(runner: Runner, steps: Sequence[Step], *, on_step: OnStep | None = None) -> list[Step]:

@@ -156,6 +156,25 @@ def test_inactive_volumes_are_activated(host):
     assert host.commands() == [("lvm", "vgchange", "--activate", "y", "VA")]
 
 
+def test_a_group_that_sleeps_after_a_restart_is_woken_before_its_volumes_are_looked_at(host):
+    host.done().inactive.update(("root", "image", "data"))
+    seen = []
+    node = host.root / "dev/VA/root"
+    target = node.readlink()
+    node.unlink()
+
+    def handle(argv, stdin):
+        seen.append(argv)
+        if argv == ("lvm", "vgchange", "--activate", "y", "VA") and not node.is_symlink():
+            node.symlink_to(target)
+            host.inactive.clear()
+        return host.handle(argv, stdin)
+
+    runner = FakeRunner(handler=handle)
+    assert apply.ensure(runner, "/dev/vda", RESOLVED, "convert", root=host.root) == []
+    assert [argv for argv in seen if argv[0] != "blkid"][1:3] == [("lvm", "vgchange", "--activate", "y", "VA"), SETTLE]
+
+
 def test_a_smaller_volume_grows_with_its_file_system(host):
     host.done().logical["VA", "root"] = 700
     assert host.commands() == [
