@@ -15,10 +15,15 @@ PROGRAMS = ("qemu-system-x86_64", "grub-mkimage", "sgdisk", "mke2fs", "debugfs")
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Disk:
+def bios() -> None:
+    """The programs of every test here."""
     missing = [name for name in PROGRAMS if shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None]
     if missing:
         pytest.skip(f"needs {', '.join(missing)}")
+
+
+@pytest.fixture(scope="session")
+def prepared(bios: None, tmp_path_factory: pytest.TempPathFactory) -> Disk:
     disk = Disk(tmp_path_factory.mktemp("prepared"))
     disk.prepare()
     return disk

@@ -42,6 +42,14 @@ def take_control(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan
     _firmware(plan).take_control(runner, node, resolved, plan, lifeboat)
 
 
+def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan) -> None:
+    """On a return to the old system, take back what ``prepare_lifeboat`` left where the firmware looks.
+
+    UEFI: the entry that is in no boot order, and our files on the ESP. BIOS: nothing, no one reads the core.
+    """
+    _firmware(plan).withdraw(runner, node, resolved, plan)
+
+
 def settle_after_return(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan) -> None:
     """After ``take_control``, take away every other way into the old system that is about to go.
 

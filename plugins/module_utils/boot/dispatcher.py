@@ -82,7 +82,7 @@ def render(plan: Mapping[str, Any]) -> str:
 
 def early_config(plan: Mapping[str, Any], pause: int = PAUSE_SECONDS) -> str:
     """Return the configuration that is embedded in the core image."""
-    return _fill(EARLY, {"TERMINAL": _terminal(plan["kernel_arguments"]), "PAUSE": str(pause)})
+    return _fill(EARLY, {"TERMINAL": terminal(plan["kernel_arguments"]), "PAUSE": str(pause)})
 
 
 def render_dispatcher(wanted: Dispatcher) -> str:
@@ -90,7 +90,7 @@ def render_dispatcher(wanted: Dispatcher) -> str:
     names = [slot.name for slot in wanted.slots]
     arguments = " ".join(check_arguments(wanted.arguments))
     filled = {
-        "TERMINAL": _terminal(wanted.arguments),
+        "TERMINAL": terminal(wanted.arguments),
         "UNSET_STATES": "  " + " ; ".join(f"unset dr_{name}" for name in names),
         "STATE_NAMES": "".join(f" dr_{name}" for name in names),
         "STATE_OF": _per_slot(names, lambda name: f'set dr_found="$dr_{name}"'),
@@ -160,7 +160,7 @@ def _menu_entry(name: str) -> str:
     )
 
 
-def _terminal(arguments: Sequence[str]) -> str:
+def terminal(arguments: Sequence[str]) -> str:
     """Return the commands for the first serial console of the kernel; the screen is always used."""
     for argument in arguments:
         match = _SERIAL.fullmatch(argument)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..disk import raw
@@ -42,11 +43,11 @@ _TABLE = 440
 _PROTECTIVE = 0xEE
 
 
-def build_core(runner: Runner, grub_dir: Path, prefix: str, early: str = "") -> bytes:
+def build_core(runner: Runner, grub_dir: Path, prefix: str, early: str = "", modules: Sequence[str] = MODULES) -> bytes:
     """Return a core image from ``grub-mkimage`` with GRUB's modules of ``grub_dir``.
 
-    ``prefix`` is for example ``(,gpt2)/grub``: a partition of the disk that was booted from.
-    ``early`` is a configuration that runs before any file is read.
+    ``prefix`` is for example ``(,gpt2)/grub``: a partition of the disk that was booted from; without a
+    device it is that disk itself. ``early`` is a configuration that runs before any file is read.
     """
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch, "core.img")
@@ -55,7 +56,7 @@ def build_core(runner: Runner, grub_dir: Path, prefix: str, early: str = "") -> 
             config = Path(scratch, "early.cfg")
             config.write_text(early, encoding="ascii")
             argv += ["-c", str(config)]
-        runner.run([*argv, *MODULES], timeout=300)
+        runner.run([*argv, *modules], timeout=300)
         return output.read_bytes()
 
 
@@ -112,11 +113,27 @@ def switch_boot_sector(node: str, resolved: ResolvedLayout, grub_dir: Path = GRU
     present = read_through(node, 0, SECTOR)
     if present[510:] != b"\x55\xaa" or _PROTECTIVE not in present[450:510:16]:
         raise Fault(kinds.NO_PROTECTIVE_MBR, node=node)
-    first = read_through(node, start * SECTOR, SECTOR)
-    following, _count, segment = struct.unpack_from("<QHH", first, _BLOCK_LIST)
-    if (following, segment) != (start + 1, _LOAD_SEGMENT):
+    if not is_core(read_through(node, start * SECTOR, SECTOR), start):
         raise Fault(kinds.NO_CORE, node=node, sector=start)
-    wanted = boot_sector(boot_image(grub_dir), start, present)
+    change_boot_code(node, grub_dir, start)
+
+
+def is_core(first: bytes, start_lba: int) -> bool:
+    """Tell whether a sector is the first of a core image that was placed at ``start_lba``."""
+    following, _count, segment = struct.unpack_from("<QHH", first, _BLOCK_LIST)
+    return bool((following, segment) == (start_lba + 1, _LOAD_SEGMENT))
+
+
+def change_boot_code(node: str, grub_dir: Path, core_lba: int) -> None:
+    """Let LBA 0 start the core at ``core_lba``: one write, only bytes 0-439 change; read it back.
+
+    Does nothing where LBA 0 is right already. Raises ``Fault`` ``boot.no_boot_record`` or
+    ``boot.write_failed``.
+    """
+    present = read_through(node, 0, SECTOR)
+    if present[510:] != b"\x55\xaa":
+        raise Fault(kinds.NO_BOOT_RECORD, node=node)
+    wanted = boot_sector(boot_image(grub_dir), core_lba, present)
     if present == wanted:
         return
     write_through(node, 0, wanted)

@@ -108,6 +108,14 @@ LIFEBOAT_CORE = FaultKind(
     how="Look at the kernel log for errors of the disk; if there are none, run again from the staging. The old "
     "system is untouched.",
 )
+KERNEL_IN_PIECES = FaultKind(
+    id="boot.kernel_in_pieces",
+    phase="load",
+    what="The lifeboat's kernel lies in {pieces} pieces on the disk",
+    why="GRUB loads a kernel by its place only where it is one piece.",
+    how="Free some contiguous space on the old root file system, or use another lifeboat place, and run again from "
+    "the staging.",
+)
 NO_CORE = FaultKind(
     id="boot.no_core",
     phase="seal",
@@ -203,6 +211,13 @@ ESP_UNWRITABLE = FaultKind(
     how="Look for errors of the disk in the kernel log; check the partition with fsck.vfat and its free space"
     " with df, then run again.",
 )
+LIFEBOAT_FILES = FaultKind(
+    id="boot.lifeboat_files",
+    phase="partition",
+    what="{path} on the EFI system partition is not what was written there for the lifeboat",
+    why="The lifeboat would not start after a power cut, so control was not taken.",
+    how="Check the partition with fsck.vfat and the kernel log for errors of the disk, then stage and migrate again.",
+)
 UEFI_LOADER_MISSING = FaultKind(
     id="boot.uefi_loader_missing",
     phase="load",
@@ -226,6 +241,7 @@ KINDS = (
     NO_PROTECTIVE_MBR,
     NO_BOOT_RECORD,
     LIFEBOAT_CORE,
+    KERNEL_IN_PIECES,
     NO_CORE,
     NO_KERNEL,
     RECOVERY_DAMAGED,
@@ -239,5 +255,6 @@ KINDS = (
     NVRAM_UNWRITABLE,
     ESP_MISSING,
     ESP_UNWRITABLE,
+    LIFEBOAT_FILES,
     UEFI_LOADER_MISSING,
 )
