@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..boot import uefi_image
 from ..faults import bundle as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
@@ -25,10 +26,12 @@ from ..units import format_size
 from . import drivers, packing, tree
 
 #: Raise when the code below would make other bytes of the same recipe.
-BUILDER = 4
+BUILDER = 5
 #: Names of the package files, as apt had them; dpkg keeps no record of packages that are only unpacked.
 PACKAGES = "packages"
 ENGINE_HOME = "usr/lib/dualroot/dualroot"
+#: Where the loader for UEFI hosts lies; ``boot.uefi`` takes it from there.
+LOADER_HOME, UEFI_LOADER = "usr/lib/dualroot", "grubx64.efi"
 #: Parts of the engine that only the controller or the build needs; what is not there takes no RAM.
 NOT_IN_STAGE_TWO = ("ansible_module.py", "bundle", "report", "snapshot", "waiting")
 #: Of the parts left out, what checks the proof of a run.
@@ -68,6 +71,7 @@ class Recipe:
         document["overlay"] = tree.digest(self.overlay)
         document["interpreter"] = tree.digest(self.interpreter)
         document["builder"] = BUILDER
+        document["uefi_loader"] = [uefi_image.EARLY, uefi_image.PREFIX, *uefi_image.MODULES]
         text = json.dumps(document, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -205,6 +209,7 @@ def fill(runner: Runner, recipe: Recipe, full: Path, root: Path) -> None:
     applets = runner.run(["chroot", str(full), "/usr/bin/busybox", "--list"]).text.split()
     tree.links(root, {f"usr/bin/{name}": "busybox" for name in applets if not (root / "usr/sbin" / name).exists()})
     compile_python(runner, root)
+    build_uefi_loader(runner, full, root)
     runner.run(["chroot", str(root), "/usr/sbin/depmod", release])
     for name in ("modules.dep", "modules.alias", "modules.symbols"):
         # The binary index beside it is what kmod reads; the text is kept only for the alias list.
@@ -239,6 +244,19 @@ def compile_python(runner: Runner, root: Path) -> None:
             source.unlink()
     for folder in list(home.rglob("__pycache__")):
         shutil.rmtree(folder)
+
+
+def build_uefi_loader(runner: Runner, full: Path, root: Path) -> None:
+    """Put the loader for UEFI hosts into the tree; the same GRUB has made it that the environment carries.
+
+    Its modules are needed nowhere else, so they stay behind.
+    """
+    config, image = "usr/lib/grub/early.cfg", f"{LOADER_HOME}/{UEFI_LOADER}"
+    (full / config).write_text(uefi_image.EARLY)
+    (full / LOADER_HOME).mkdir(parents=True, exist_ok=True)
+    argv = uefi_image.build_argv("/usr/lib/grub/x86_64-efi", f"/{config}", f"/{image}")
+    runner.run(["chroot", str(full), *argv])
+    shutil.copyfile(full / image, root / image)
 
 
 def firmware(runner: Runner, full: Path, release: str, chosen: Sequence[str]) -> list[Path]:
