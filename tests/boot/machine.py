@@ -22,6 +22,7 @@ from typing import Any
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import install, slot_state
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import (
     TYPE_GUIDS,
+    ResolvedFileSystem,
     ResolvedLayout,
     ResolvedPartition,
     ResolvedSlot,
@@ -94,7 +95,11 @@ def resolved_layout() -> ResolvedLayout:
     def group(name: str, part_id: str) -> ResolvedVolumeGroup:
         extents = ROOT_BYTES // lvm_image.EXTENT
         volume = ResolvedVolume(f"{part_id}_root", "root", extents, ROOT_BYTES, "convert")
-        return ResolvedVolumeGroup(part_id, name, (part_id,), lvm_image.EXTENT, "convert", (volume,))
+        return ResolvedVolumeGroup(f"{part_id}_group", name, (part_id,), lvm_image.EXTENT, "convert", (volume,))
+
+    def file_system(number: int, on: str, mount: str) -> ResolvedFileSystem:
+        uuid = f"00000000-0000-4000-8000-00000000010{number}"
+        return ResolvedFileSystem(on, "ext4", on, uuid, mount, "defaults", "convert")
 
     return ResolvedLayout(
         name="small",
@@ -109,7 +114,11 @@ def resolved_layout() -> ResolvedLayout:
             partition("vb", 4, "lvm", 6144 + (DISPATCH_BYTES + ROOT_BYTES + MIB) // SECTOR, ROOT_BYTES + MIB),
         ),
         volume_groups=(group("VA", "va"), group("V-B", "vb")),
-        file_systems=(),
+        file_systems=(
+            file_system(0, "dispatch", "/boot/dispatch"),
+            file_system(1, "va_root", "/"),
+            file_system(2, "vb_root", "/"),
+        ),
         slots={"a": ResolvedSlot("va_root", "convert"), "b": ResolvedSlot("vb_root", "convert")},
         dispatch="dispatch",
     )
@@ -120,6 +129,7 @@ def make_plan(**changes: Any) -> dict[str, Any]:
     return {
         "layout": resolved_layout().to_document(),
         "slot": "a",
+        "firmware": "bios",
         "run_id": RUN_ID,
         "kernel_arguments": ARGUMENTS,
         **changes,

@@ -19,7 +19,7 @@ from .machine import make_plan, resolved_layout
 #: Past what 32 bits of bytes reach, and past what an old BIOS call (CHS, 8 GiB) does.
 SIZE = 12 << 30
 START = 9 << 30
-PLAN = {**make_plan(), "firmware": "bios"}
+PLAN = make_plan()
 RECORD = bytes(440) + b"SIGN\0\0" + bytes(64) + b"\x55\xaa"
 
 

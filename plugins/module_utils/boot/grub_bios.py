@@ -141,6 +141,12 @@ def change_boot_code(node: str, grub_dir: Path, core_lba: int) -> None:
         raise _not_kept(node, 0, "it reads back different")
 
 
+def starts_by_bios(resolved: ResolvedLayout) -> bool:
+    """Tell whether a disk of this layout can be started by BIOS, whatever starts the host."""
+    there = any(part.type_guid.upper() == TYPE_GUIDS["bios_boot"] for part in resolved.partitions)
+    return there and resolved.sector_bytes == SECTOR
+
+
 def bios_partition(resolved: ResolvedLayout) -> ResolvedPartition:
     """Return the BIOS boot partition of a layout whose disk has 512-byte sectors."""
     if resolved.sector_bytes != SECTOR:

@@ -27,7 +27,7 @@ MIB = 1 << 20
 SIZE = 8 * MIB
 CORE = 4 * MIB
 LAYOUT = resolved_layout()
-PLAN = {**make_plan(), "firmware": "bios"}
+PLAN = make_plan()
 BOOT_IMAGE = bytes(range(256)) * 2
 RECORD = b"\xaa" * 440 + b"SIGN\0\0" + bytes(range(64)) + b"\x55\xaa"
 
