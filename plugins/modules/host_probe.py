@@ -77,6 +77,24 @@ facts:
       description: Why the system disk is in doubt, otherwise empty.
       type: str
       sample: ""
+    lifeboat_areas:
+      description: Where a lifeboat may lie on the system disk, in bytes; free blocks of the root V(file),
+        unpartitioned space V(gap), inside a swap partition V(swap).
+      type: list
+      elements: dict
+      sample: [{"kind": "file", "start": 1610612736, "length": 6442450944, "node": "/dev/vda1"}]
+    lifeboat_budget_bytes:
+      description: What a file on the root may grow to without crowding the old system.
+      type: int
+      sample: 5872025600
+    lifeboat_held_bytes:
+      description: Free bytes of the root beyond that, which stay free.
+      type: int
+      sample: 570425344
+    lifeboat_doubt:
+      description: Why free blocks of the root are not among the areas, otherwise empty.
+      type: str
+      sample: ""
     interfaces:
       description: Network interfaces with their permanent hardware addresses and drivers.
       type: list

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import sysfs
+from ..lifeboat.free_space import read_room
 from ..runner import Runner
 from .bootloader import read_bootloader
 from .disks import doubt_of, read_disks
@@ -44,11 +45,24 @@ def read_facts(
         "disks": disks,
         "system_disk": nodes[0] if nodes and not doubt else None,
         "system_disk_doubt": doubt,
+        **_lifeboat(runner, disks, nodes[0] if nodes and not doubt else "", at_root, root),
         "interfaces": interfaces,
         "modaliases": [entry for name in names for entry in disk_chain(name, root)]
         + [entry for one in interfaces if one["modalias"] for entry in nic_chain(one["name"], root)],
         "bootloader": read_bootloader(runner, root),
     }
+
+
+def _lifeboat(
+    runner: Runner, disks: list[dict[str, Any]], system: str, at_root: Place | None, root: Path
+) -> dict[str, Any]:
+    """Return where a lifeboat may lie: areas of the system disk, and how much of them a file may take."""
+    disk = next((one for one in disks if one["name"] == system), None)
+    if disk is None or at_root is None:
+        room: dict[str, Any] = {"areas": [], "budget_bytes": 0, "held_bytes": 0, "doubt": ""}
+    else:
+        room = read_room(runner, disk, at_root.device, at_root.mount.fstype, root)
+    return {f"lifeboat_{name}": value for name, value in room.items()}
 
 
 def _root(place: Place | None) -> dict[str, Any]:

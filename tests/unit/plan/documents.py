@@ -93,6 +93,12 @@ def facts() -> dict[str, Any]:
         ],
         "system_disk": "/dev/vda",
         "system_disk_doubt": "",
+        "lifeboat_areas": [
+            {"kind": "file", "start": 1536 * MIB, "length": 6144 * MIB, "node": "/dev/vda1"},
+        ],
+        "lifeboat_budget_bytes": 5600 * MIB,
+        "lifeboat_held_bytes": 544 * MIB,
+        "lifeboat_doubt": "",
         "interfaces": [
             {
                 "name": "ens3",

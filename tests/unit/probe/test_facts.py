@@ -87,10 +87,22 @@ def shape(value):
     return [shape(value[0])] if isinstance(value, list) and value and isinstance(value[0], dict) else None
 
 
-def test_the_document_has_the_keys_that_preflight_reads(host):
+def test_the_document_has_the_keys_that_preflight_reads(host, monkeypatch):
+    monkeypatch.setattr(facts, "read_room", lambda *_arguments: room_of_a_gateway())
     found = host.facts()
     assert json.loads(json.dumps(found)) == found
     assert shape(found) == shape(documented_facts())
+
+
+def room_of_a_gateway():
+    area = {"kind": "file", "start": 1 << 30, "length": 1 << 30, "node": "/dev/vda1"}
+    return {"areas": [area], "budget_bytes": 1 << 30, "held_bytes": 0, "doubt": ""}
+
+
+def test_a_root_whose_blocks_cannot_be_read_is_said_and_stops_nothing(host):
+    found = host.facts()
+    assert (found["lifeboat_areas"], found["lifeboat_budget_bytes"]) == ([], 0)
+    assert "no ext4 super block" in found["lifeboat_doubt"]
 
 
 def test_a_gateway_on_one_root(host):
