@@ -25,6 +25,9 @@ CORE_BYTES = MIB
 #: Kept for the host's own part (plan, capture, keys, manifest, lifeboat.json) where its size is not known yet.
 HOST_BYTES = 2 * MIB
 
+#: Parts in one piece: GRUB 2.06 reads a file by block list no further than its first extent (measured).
+WHOLE = ("core", "kernel")
+
 #: Every extent starts and ends at multiples of this, so that it is whole sectors on every disk.
 BLOCK = 4096
 
@@ -121,22 +124,22 @@ def needed_bytes(sizes: Mapping[str, int]) -> int:
 def place(sizes: Mapping[str, int], areas: Sequence[Extent]) -> dict[str, tuple[Extent, ...]]:
     """Return where each part lies in ``areas``, which are tried in the order given (the preferred first).
 
-    Small parts get one piece where there is one, so that the boot loader's block lists stay short and
-    the journal is written in one place; ``core`` always does. The payload takes what is left, in pieces.
+    ``core`` and ``kernel`` get one piece each, and so do the other small parts where there is one, so that
+    the boot loader's lists stay short. The payload takes what is left, in pieces.
     ``sizes`` may lack parts that are placed elsewhere. Raises ``Fault`` ``lifeboat.no_room``.
     """
     free = [one for one in map(_whole_blocks, areas) if one.length > 0]
     placed: dict[str, tuple[Extent, ...]] = {}
-    for name in ("core", "journal", "kernel", "initrd", "host", "payload"):
+    for name in (*WHOLE, "journal", "initrd", "host", "payload"):
         if name not in sizes:
             continue
         wanted = align_up(sizes[name], BLOCK)
         whole = next((one for one in free if one.length >= wanted), None)
         if whole is not None:
             extents = [Extent(whole.start, wanted)]
-        elif name == "core" or sum(one.length for one in free) < wanted:
+        elif name in WHOLE or sum(one.length for one in free) < wanted:
             largest = max((one.length for one in free), default=0)
-            found = largest if name == "core" else sum(one.length for one in free)
+            found = largest if name in WHOLE else sum(one.length for one in free)
             raise Fault(
                 kinds.NO_ROOM,
                 part=name,
@@ -202,8 +205,9 @@ def _check(parts: Mapping[str, Part], disk_bytes: int, problems: list[str]) -> N
             taken.append((one, f".parts.{name}.extents[{index}]"))
             if one.end > disk_bytes:
                 problems.append(f".parts.{name}.extents[{index}]: past the end of the disk")
-    if len(parts["core"].extents) != 1:
-        problems.append(".parts.core.extents: exactly one is needed")
+    for name in WHOLE:
+        if len(parts[name].extents) != 1:
+            problems.append(f".parts.{name}.extents: exactly one is needed")
     taken.sort()
     for (before, place), (after, other) in zip(taken, taken[1:]):
         if after.start < before.end:

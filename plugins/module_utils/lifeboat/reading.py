@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_RUN_ID = re.compile(r"(?!\.)[A-Za-z0-9_.+-]{1,100}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FIELDS = ("version", "run_id", "plan_digest", "disk_bytes", "sector_bytes", "parts")
 _PART_FIELDS = ("size", "sha256", "extents")

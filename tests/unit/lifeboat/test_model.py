@@ -73,6 +73,7 @@ def test_areas_that_are_not_whole_blocks_are_cut_to_them():
     [
         ({"core": MIB}, [], "core", "1 MiB"),
         ({"core": MIB, "payload": 9 * MIB}, [Extent(MIB, 5 * MIB)], "payload", "5 MiB"),
+        ({"kernel": 9 * MIB}, [Extent(MIB, 8 * MIB), Extent(10 * MIB, 5 * MIB)], "kernel", "1 MiB"),
         ({"core": MIB}, [Extent(MIB, MIB // 2), Extent(4 * MIB, MIB // 2)], "core", "512 KiB"),
     ],
 )
@@ -131,8 +132,9 @@ def _changed(path, value):
         (_changed(["parts", "kernel", "extents"], [[4096]]), ".parts.kernel.extents[0]: a pair"),
         (_changed(["parts", "kernel", "extents"], [[4096, 5]]), ".parts.kernel.extents[0]: multiples of 4096"),
         (_changed(["parts", "kernel", "extents"], [["0", 4096]]), ".parts.kernel.extents[0][0]: a positive"),
-        (_changed(["parts", "kernel", "extents"], [[100 * MIB, 9 * MIB]]), ": overlaps with "),
+        (_changed(["parts", "journal", "extents"], [[100 * MIB, 9 * MIB]]), ": overlaps with "),
         (_changed(["parts", "core", "extents"], [[4096, MIB], [8 * MIB, MIB]]), ".parts.core.extents: exactly one"),
+        (_changed(["parts", "kernel", "extents"], [[4096, MIB], [2 * MIB, 9 * MIB]]), ".parts.kernel.extents: exactly"),
     ],
 )
 def test_a_wrong_description_is_refused_with_the_path(document, said):
