@@ -41,6 +41,7 @@ def second_archive() -> bytes:
     files["disk-tests/main.py"] = (GUEST / "main.py").read_bytes()
     files["disk-tests/start.sh"] = (GUEST / "start.sh").read_bytes()
     files["disk-tests/layout.json"] = json.dumps(layouts.document("va")).encode()
+    files["disk-tests/dual.json"] = json.dumps(layouts.document("dual")).encode()
     return pack(files)
 
 
@@ -70,6 +71,6 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_the_disk_engine_on_real_disks(output: str) -> None:
     results = dict(re.findall(r"DISK-TEST (\S+) (ok|FAILED)", output))
-    assert len(results) == 8, output[-8000:]
+    assert len(results) == 10, output[-8000:]
     assert set(results.values()) == {"ok"}, output[output.find("DISK-TEST") :][-8000:]
     assert "DISK-TESTS END 0" in output

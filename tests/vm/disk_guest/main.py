@@ -8,6 +8,7 @@ Runs as root in a guest that has nothing to lose. Prints ``DISK-TEST name ok`` f
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import traceback
@@ -19,12 +20,14 @@ from dualroot.faults.fault import Fault
 from dualroot.layout import loader
 from dualroot.layout.diff import diff
 from dualroot.layout.resolve import DiskGeometry, resolve
+from dualroot.lifeboat.ranges import allowed
 from dualroot.probe.disk import read_layout
 from dualroot.runner import CommandRunner
 from dualroot.volumes import apply, direct, lvm, steps
 
 RUNNER = CommandRunner()
 LAYOUT = loader.load(json.loads(Path("/disk-tests/layout.json").read_text()))
+DUAL = loader.load(json.loads(Path("/disk-tests/dual.json").read_text()))
 MOUNT = Path("/run/mounted")
 OLD_UUID = "0a3407de-014b-458b-b5c1-848e92a327a3"
 
@@ -147,6 +150,52 @@ def test_an_ancient_group_stays_dead(serial: str) -> None:
     run("sgdisk", "--zap-all", node)
 
 
+def test_allowed_ranges_are_left_alone_until_commit(serial: str) -> None:
+    """Marks every 256 KiB of what ``allowed`` promises; a conversion must leave all of them as they are."""
+    node = by_serial(serial)
+    for layout in (LAYOUT, DUAL):
+        make_old_system(node)
+        resolved = resolve(layout, geometry(node), f"allowed/{layout.name}/{serial}")
+        places = [
+            place for one in allowed(resolved) for place in (*range(one.start, one.end, 256 << 10), one.end - 4096)
+        ]
+        check(len(places) > 4000, len(places))
+        mark_places(node, places)
+        signatures.tear_down(RUNNER, node)
+        table.apply(RUNNER, node, resolved, "convert", relabel=True)
+        apply.ensure(RUNNER, node, resolved, "convert", replace=True)
+        run("lvm", "vgchange", "--activate", "n", resolved.volume_groups[0].name)
+        changed = changed_places(node, places)
+        check(not changed, f"{layout.name}: {len(changed)} of {len(places)} written over, first {changed[:3]}")
+        apply.ensure(RUNNER, node, resolved, "convert")
+        table.apply(RUNNER, node, resolved, "commit")
+        apply.ensure(RUNNER, node, resolved, "commit")
+        check(changed_places(node, places), "at commit the places are used")
+        differences = diff(resolved, read_layout(RUNNER, node), "commit")
+        check(not differences, [str(one) for one in differences])
+        signatures.tear_down(RUNNER, node)
+        run("sgdisk", "--zap-all", node)
+
+
+def mark_places(node: str, places: list[int]) -> None:
+    with Path(node).open("r+b", buffering=0) as stream:
+        for place in places:
+            stream.seek(place)
+            stream.write(place.to_bytes(8, "little") * 512)
+        os.fsync(stream.fileno())
+
+
+def changed_places(node: str, places: list[int]) -> list[int]:
+    found = []
+    with Path(node).open("rb", buffering=0) as stream:
+        for place in places:
+            os.posix_fadvise(stream.fileno(), place, 4096, os.POSIX_FADV_DONTNEED)
+            stream.seek(place)
+            if stream.read(4096) != place.to_bytes(8, "little") * 512:
+                found.append(place)
+    return found
+
+
 def test_growing(serial: str) -> None:
     node = by_serial(serial)
 
@@ -191,6 +240,8 @@ TESTS = (
     (test_an_ancient_group_stays_dead, ("DNVME",)),
     (test_whole_conversion, ("D4096",)),
     (test_an_ancient_group_stays_dead, ("D4096",)),
+    (test_allowed_ranges_are_left_alone_until_commit, ("D512",)),
+    (test_allowed_ranges_are_left_alone_until_commit, ("D4096",)),
     (test_growing, ("DSCSI",)),
     (test_a_group_across_disks_is_left_alone, ("DSCSI", "DNVME")),
 )
