@@ -4,6 +4,8 @@
 
 A line is ``{"time", "phase", "step", "event", "seconds"?, "detail"?}``; ``time`` in seconds since 1970,
 ``event`` one of ``EVENTS``, ``detail`` text or a mapping and never a secret.
+
+With a lifeboat the lines that a later start of stage two needs are also kept on the disk itself: ``keep``.
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional, Union
 
-from .archive.durable import write_all
+from .archive.durable import write_all, write_file
 
-EVENTS = ("start", "done", "fail", "skip")
+#: ``resume``: stage two was started again after the machine went down in the middle of it.
+EVENTS = ("start", "done", "fail", "skip", "resume")
 
 Detail = Optional[Union[str, Mapping[str, Any]]]
 
@@ -55,9 +58,20 @@ class Journal:
         self.path = path
         self._clock = clock
         self.entries = list(read(path))
+        #: Keeps a line where a power cut does not reach it; raises a fault where it cannot.
+        self.keep: Callable[[Entry], None] | None = None
 
-    def add(self, phase: str, step: str, event: str, seconds: float | None = None, detail: Detail = None) -> None:
-        """Append an event and bring it to the disk."""
+    def add(
+        self,
+        phase: str,
+        step: str,
+        event: str,
+        seconds: float | None = None,
+        detail: Detail = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        """Append an event and bring it to the disk; with ``keep`` also to where it outlives this start."""
         if event not in EVENTS:
             raise ValueError(f"not an event: {event}")
         entry = Entry(self._clock(), phase, step, event, seconds, detail)
@@ -69,6 +83,15 @@ class Journal:
         finally:
             os.close(handle)
         self.entries.append(entry)
+        if keep and self.keep is not None:
+            self.keep(entry)
+
+    def put_before(self, older: Sequence[Entry]) -> None:
+        """Put the events of earlier starts before those of this one."""
+        entries = [*older, *self.entries]
+        lines = (json.dumps(entry.to_document(), separators=(",", ":")) + "\n" for entry in entries)
+        write_file(self.path, "".join(lines).encode())
+        self.entries = entries
 
 
 def read(path: Path) -> tuple[Entry, ...]:
@@ -85,7 +108,14 @@ def read(path: Path) -> tuple[Entry, ...]:
 
 def _entry(line: bytes) -> Entry | None:
     try:
-        document = json.loads(line)
+        return from_document(json.loads(line))
+    except ValueError:
+        return None
+
+
+def from_document(document: Mapping[str, Any]) -> Entry | None:
+    """Return the entry that a document describes, ``None`` where it is none."""
+    try:
         return Entry(
             time=float(document["time"]),
             phase=str(document["phase"]),
@@ -115,13 +145,36 @@ def last_finished(entries: Sequence[Entry]) -> tuple[str, str] | None:
 def timings(entries: Iterable[Entry], order: Sequence[str]) -> list[dict[str, Any]]:
     """Return ``[{"name", "started", "seconds"}]`` of the phases that began, in the given order.
 
-    A phase lasts from its first event to its last.
+    A phase lasts from its first event to its last; where it was entered again after a cut, the stays
+    are added up, and the time in between belongs to none.
     """
-    spans: dict[str, tuple[float, float]] = {}
+    started: dict[str, float] = {}
+    seconds: dict[str, float] = {}
+    last: Entry | None = None
     for entry in entries:
-        started = spans.get(entry.phase, (entry.time, entry.time))[0]
-        spans[entry.phase] = (started, entry.time)
-    found = [(name, *spans[name]) for name in order if name in spans]
+        started.setdefault(entry.phase, entry.time)
+        stayed = last is not None and last.phase == entry.phase and entry.event != "resume"
+        passed = entry.time - last.time if last is not None and stayed else 0.0
+        seconds[entry.phase] = seconds.get(entry.phase, 0.0) + passed
+        last = entry
     return [
-        {"name": name, "started": round(first, 3), "seconds": round(last - first, 3)} for name, first, last in found
+        {"name": name, "started": round(started[name], 3), "seconds": round(seconds[name], 3)}
+        for name in order
+        if name in started
     ]
+
+
+def resumes(entries: Iterable[Entry]) -> int:
+    """Return how often stage two was started again."""
+    return sum(entry.event == "resume" for entry in entries)
+
+
+def resumes_without_progress(entries: Iterable[Entry]) -> int:
+    """Return how often stage two was started again since it last finished a step."""
+    count = 0
+    for entry in entries:
+        if entry.event == "done":
+            count = 0
+        elif entry.event == "resume":
+            count += 1
+    return count

@@ -42,6 +42,17 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def sync_device(path: Path) -> None:
+    """Bring all that waits for a block device to it, and out of its own cache; raises ``OSError``."""
+    # What waits in file systems first: their own sync has told its errors by then.
+    os.sync()
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_file_system(path: Path) -> None:
     """Bring everything of the file system that holds ``path`` to the disk; raises ``OSError``.
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from ..archive.durable import write_all
 from ..faults import lifeboat as kinds
 from ..faults.fault import Fault
 from ..units import align_up
@@ -141,6 +142,18 @@ def write_part(
         os.close(handle)
 
 
+def copy_part(node: str | Path, part: Part, target: Path, progress: Progress | None = None) -> None:
+    """Copy a part into a file."""
+    done = 0
+    with open(target, "wb", buffering=0) as file:
+        for piece in read_extents(node, part.extents, part.size):
+            write_all(file.fileno(), piece)
+            done += len(piece)
+            if progress is not None:
+                progress(done, part.size)
+        os.fsync(file.fileno())
+
+
 def digest_of(node: str | Path, part: Part, progress: Progress | None = None) -> str:
     """Return the SHA-256 of a part as the disk has it, in hex; raises ``OSError``."""
     digest = hashlib.sha256()
@@ -176,8 +189,7 @@ class _Gather:
         view = memoryview(self._buffer)
         filled = 0
         while filled < count:
-            following: bytes | memoryview = next(self._source, b"") if not self._left else self._left
-            piece = memoryview(following)
+            piece = self._left or self._next()
             if not piece:
                 raise ValueError(f"the source ends {count - filled} bytes too early")
             taken = min(len(piece), count - filled)
@@ -187,8 +199,13 @@ class _Gather:
         view[count:end] = bytes(end - count)
         return view[:end]
 
+    def _next(self) -> memoryview:
+        for piece in self._source:
+            return memoryview(piece)
+        return memoryview(b"")
+
     def require_end(self) -> None:
-        if self._left or next(self._source, b""):
+        if self._left or self._next():
             raise ValueError("the source has more bytes than the part")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
-from . import mounting, sshd, staging
+from . import mounting, resume, sshd, staging
 from .work import Work
 
 
@@ -21,7 +21,11 @@ def run(work: Work) -> None:
     work.step("settle", work.machine.settle, always=True)
     work.step("disk", lambda: find_disk(work), always=True)
     if work.past_return:
+        if work.lifeboat is not None:
+            resume.take_up(work, work.lifeboat)
         return
+    # Reachable by now, so that the controller is told; nothing of the disk was used yet.
+    work.step("proof", lambda: check_proof(work), always=True)
     work.step("staging", lambda: mount_staging(work), always=True)
     work.step("first_time", lambda: _first_time(work), always=True)
 
@@ -55,8 +59,16 @@ def find_disk(work: Work) -> None:
     note = work.machine.places.disk
     if work.past_return and note.is_file():
         work.node = note.read_text().strip()
+    elif work.past_return and work.lifeboat is not None:
+        # Its table may be old, new or torn.
+        work.node = work.parts.find_lifeboat(work.lifeboat, work.plan["disk"])
     else:
         work.node = work.parts.find_disk(work.machine.runner, work.plan["disk"], work.resolved.disk_guid)
+
+
+def check_proof(work: Work) -> None:
+    """Check what came beside the plan: who signed the bundle, and that plan and machine belong to it."""
+    work.parts.check_proof(work.machine.runner, work.machine.places.proof, work.plan, work.capture)
 
 
 def mount_staging(work: Work) -> None:

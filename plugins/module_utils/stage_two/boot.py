@@ -4,21 +4,45 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+from . import staging
 from .work import Work
+
+#: Takes the convert kernel and initrd from the lifeboat, until the recovery system has its own copy.
+ENVIRONMENT = ".environment"
 
 
 def run(work: Work) -> None:
+    work.step("install", lambda: install(work))
+
+
+def install(work: Work) -> None:
+    """Install dispatcher, slot state and recovery system."""
+    if work.lifeboat is None:
+        _install(work, work.machine.places.payload)
+        return
+    # On the disk, not in memory: together they are larger than all that stage two uses otherwise.
+    folder = work.dispatch / ENVIRONMENT
+    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        for name, file_name in staging.BOOT_NAMES.items():
+            work.parts.copy_part(work.node, work.lifeboat.part(name), folder / file_name, work.status.progress)
+        _install(work, folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _install(work: Work, environment: Path) -> None:
     places = work.machine.places
-    work.step(
-        "install",
-        lambda: work.parts.install_boot(
-            work.machine.runner,
-            work.resolved,
-            work.node,
-            work.dispatch,
-            places.new,
-            work.plan,
-            places.payload,
-            places.configuration,
-        ),
+    work.parts.install_boot(
+        work.machine.runner,
+        work.resolved,
+        work.node,
+        work.dispatch,
+        places.new,
+        work.plan,
+        environment,
+        places.configuration,
     )

@@ -13,17 +13,18 @@ from typing import Any
 from ..archive.durable import write_all
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
-from ..units import MIB, align_up, format_size
-from . import mounting, staging
+from ..units import MIB, align_up
+from . import load_lifeboat, mounting, staging
 from .work import Work
 
-#: Memory beside the files: decompressor window, tar, mkfs, LVM, a login session.
-RESERVE_BYTES = 64 * MIB
 _CHUNK = 1 << 20
 
 
 def run(work: Work) -> None:
     if work.past_return:
+        return
+    if work.lifeboat is not None:
+        load_lifeboat.run(work, work.lifeboat)
         return
     work.step("memory", lambda: check_memory(work))
     work.step("room", lambda: make_room(work), always=True)
@@ -38,11 +39,7 @@ def file_bytes(plan: Any) -> int:
 
 
 def check_memory(work: Work) -> None:
-    work.machine.spare_memory()
-    needed = file_bytes(work.plan) + RESERVE_BYTES
-    available = work.machine.memory().available
-    if available < needed:
-        raise Fault(kinds.TOO_LITTLE_RAM, needed=format_size(needed), available=format_size(available))
+    load_lifeboat.require_memory(work, file_bytes(work.plan))
 
 
 def make_room(work: Work) -> None:

@@ -111,7 +111,7 @@ class Machine:
         """Go on after an error inside the kernel that only ends the task in which it happens.
 
         Until then it restarts the machine (admin-guide/sysctl/kernel.rst, panic_on_oops), because the
-        old system is one restart away; later a restart would find nothing to start.
+        old system is one restart away; later, without a lifeboat, a restart would find nothing to start.
         """
         path = self.places.root / "proc/sys/kernel/panic_on_oops"
         if path.exists():

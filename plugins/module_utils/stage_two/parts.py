@@ -8,17 +8,21 @@ only when its phase begins.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..runner import Runner
 
 if TYPE_CHECKING:
+    from ..archive.packed import Packed
     from ..archive.restore import Order
-    from ..layout.model import ResolvedLayout
+    from ..layout.model import ResolvedFileSystem, ResolvedLayout
+    from ..lifeboat.log import DiskJournal
+    from ..lifeboat.model import Lifeboat, Part
 
 Document = Mapping[str, Any]
+Progress = Callable[[int, int], None]
 
 
 class Parts:
@@ -32,6 +36,24 @@ class Parts:
         if now is not None:
             plans.check_expiry(plan, now)
         return plan
+
+    def lifeboat(self, document: Any) -> Lifeboat:
+        from ..lifeboat.model import Lifeboat
+
+        return Lifeboat.from_document(document)
+
+    def load_capture(self, document: Any) -> dict[str, Any]:
+        """Return the capture if it has its shape: before the first write, not in the middle of ``configure``."""
+        from ..capture.document import check
+
+        return check(document, "capture.json")
+
+    def check_proof(self, runner: Runner, folder: Path, plan: Document, capture: Document) -> None:
+        """Check the bundle's signature, and that the plan is of this bundle and for this machine."""
+        from ..bundle import proof
+
+        proof.check(runner, folder, plan)
+        proof.check_machine(plan, capture)
 
     def layout(self, document: Any) -> ResolvedLayout:
         from ..layout.model import ResolvedLayout
@@ -52,6 +74,11 @@ class Parts:
         from ..disk.identity import find
 
         return find(runner, identity, new_disk_guid=new_disk_guid)
+
+    def find_lifeboat(self, lifeboat: Lifeboat, identity: Document) -> str:
+        from ..lifeboat.find import find
+
+        return find(lifeboat, identity)
 
     def disk_users(self, node: str) -> list[str]:
         from ..disk.usage import uses
@@ -75,10 +102,10 @@ class Parts:
         check_groups(runner, node, [group.name for group in resolved.volume_groups])
         check_boot(runner, resolved, plan)
 
-    def tear_down(self, runner: Runner, node: str) -> None:
+    def tear_down(self, runner: Runner, node: str, keep: Sequence[str]) -> None:
         from ..disk.signatures import tear_down
 
-        tear_down(runner, node)
+        tear_down(runner, node, keep=keep)
 
     def apply_table(self, runner: Runner, node: str, resolved: ResolvedLayout) -> None:
         from ..disk.table import apply
@@ -91,7 +118,29 @@ class Parts:
         # Whatever old bytes the new devices show: the disk is ours from the point of no return on.
         ensure(runner, node, resolved, "convert", replace=True)
 
-    def restore(self, runner: Runner, order: Order, progress: Callable[[int, int], None]) -> Document:
+    def forget_volumes(self, runner: Runner, node: str, resolved: ResolvedLayout, keep: Sequence[str]) -> None:
+        from ..volumes.anew import forget
+
+        forget(runner, node, resolved, keep)
+
+    def activate(self, runner: Runner, resolved: ResolvedLayout) -> None:
+        from ..volumes.anew import activate
+
+        activate(runner, resolved)
+
+    def make_file_systems(
+        self,
+        runner: Runner,
+        node: str,
+        resolved: ResolvedLayout,
+        systems: Sequence[ResolvedFileSystem],
+        keep: Sequence[str],
+    ) -> None:
+        from ..volumes.anew import make_file_systems
+
+        make_file_systems(runner, node, resolved, systems, keep)
+
+    def restore(self, runner: Runner, order: Order, progress: Progress) -> Document:
         from ..archive.restore import restore
 
         return vars(restore(runner, order, progress))
@@ -121,12 +170,77 @@ class Parts:
 
         install(runner, resolved, node, dispatch, new, plan, environment, host_files=host_files)
 
+    def prepare_lifeboat(
+        self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document, lifeboat: Lifeboat
+    ) -> None:
+        from ..boot.control import prepare_lifeboat
+
+        prepare_lifeboat(runner, node, resolved, plan, lifeboat)
+
+    def take_control(
+        self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document, lifeboat: Lifeboat
+    ) -> None:
+        from ..boot.control import take_control
+
+        take_control(runner, node, resolved, plan, lifeboat)
+
+    def settle_after_return(self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document) -> None:
+        from ..boot.control import settle_after_return
+
+        settle_after_return(runner, node, resolved, plan)
+
+    def packed(self, node: str, lifeboat: Lifeboat) -> Packed:
+        """Return the payload in the lifeboat as what a restore reads."""
+        from ..lifeboat.disk import PackedPart
+
+        return PackedPart(node, lifeboat.part("payload"))
+
+    def create_journal(self, node: str, lifeboat: Lifeboat) -> DiskJournal:
+        from ..lifeboat.log import create
+
+        return create(node, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest)
+
+    def load_journal(self, node: str, lifeboat: Lifeboat) -> DiskJournal:
+        from ..lifeboat.log import load
+
+        return load(node, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest)
+
+    def verify_part(self, node: str, part: Part, progress: Progress) -> None:
+        from ..lifeboat.disk import verify_part
+
+        verify_part(node, part, progress)
+
+    def write_part(self, node: str, part: Part, source: Iterable[bytes], progress: Progress | None = None) -> None:
+        from ..lifeboat.disk import write_part
+
+        write_part(node, part, source, progress)
+
+    def read_part(self, node: str, part: Part) -> bytes:
+        """Return a part whole; for the host's own, which is small."""
+        from ..lifeboat.disk import read_extents
+
+        return b"".join(map(bytes, read_extents(node, part.extents, part.size)))
+
+    def copy_part(self, node: str, part: Part, target: Path, progress: Progress) -> None:
+        """Copy a part into a file; whoever takes the file further compares its digest."""
+        from ..lifeboat.disk import copy_part
+
+        copy_part(node, part, target, progress)
+
+    def flush(self, node: str, mounts: Sequence[str]) -> None:
+        """Bring all that was written to the disk, and out of the disk's own cache; raises ``OSError``."""
+        from ..archive.durable import sync_device, sync_file_system
+
+        for mount in mounts:
+            sync_file_system(Path(mount))
+        sync_device(Path(node))
+
     def mark_trying(self, dispatch: Path, slot: str) -> None:
         from ..boot.install import mark_trying
 
         mark_trying(dispatch, slot)
 
-    def switch_boot(self, node: str, resolved: ResolvedLayout) -> None:
-        from ..boot.install import switch
+    def hand_over(self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document) -> None:
+        from ..boot.control import hand_over
 
-        switch(node, resolved)
+        hand_over(runner, node, resolved, plan)

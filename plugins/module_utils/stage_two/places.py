@@ -20,6 +20,11 @@ class Places:
         return self.root / "etc/dualroot"
 
     @property
+    def proof(self) -> Path:
+        """Manifest, signature and certificate of the bundle, from the same cpio."""
+        return self.configuration / "proof"
+
+    @property
     def run(self) -> Path:
         return self.root / "run/dualroot"
 

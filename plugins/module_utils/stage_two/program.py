@@ -4,20 +4,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import phases
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
 from ..journal import Journal
-from . import attach, await_go, boot, configure, load, partition, restore, returning, seal, volumes
+from ..shape import parse
+from . import attach, await_go, boot, configure, load, partition, restore, returning, seal, volumes, watchdog
 from .await_go import Rehearsed
 from .machine import Machine
 from .parts import Parts
 from .status import Status
 from .work import Stopped, Work, fault_record
+
+if TYPE_CHECKING:
+    from ..lifeboat.model import Lifeboat
 
 #: The phases of ``phases.STAGE_TWO_PHASES``; ``await`` is a word of Python, hence the other file name.
 RUN: dict[str, Callable[[Work], None]] = {
@@ -63,6 +66,7 @@ def _convert(machine: Machine, parts: Parts) -> int:
         returning.restart(machine, status)
         return 1
     work.status.start_sampling()
+    _watch(work)
     try:
         for name in phases.STAGE_TWO_PHASES:
             _run_phase(work, name)
@@ -79,6 +83,31 @@ def _convert(machine: Machine, parts: Parts) -> int:
     return 0
 
 
+def _watch(work: Work) -> None:
+    """Let the watchdog restart a machine that hangs, as long as there is something that it can start."""
+    machine = work.machine
+    given = watchdog.given_limit(machine.arguments())
+    if given == 0:
+        return
+    dog = watchdog.Watchdog(
+        machine,
+        work.status,
+        work.plan,
+        watchdog.device(machine.places.root),
+        lambda: work.lifeboat is not None or not work.past_return,
+        given,
+    )
+    dog.start()
+    restart = machine.reboot
+
+    def reboot() -> None:
+        # Else it would also end the start of the next system.
+        dog.stop()
+        restart()
+
+    machine.reboot = reboot
+
+
 def _run_phase(work: Work, name: str) -> None:
     work.status.begin_phase(name)
     RUN[name](work)
@@ -87,6 +116,9 @@ def _run_phase(work: Work, name: str) -> None:
 
 def prepare(machine: Machine, parts: Parts) -> Work:
     """Read and check plan and capture; raises a fault where they are not what was staged."""
+    if machine.arguments().get("dualroot.resume") == "1":
+        # The lifeboat starts nothing else; the first process has noted it already.
+        machine.places.past_return.touch()
     document = _read(machine, "plan.json")
     # Past the point of no return there is nothing left for which the plan could be too old.
     now = None if machine.places.past_return.exists() else machine.clock()
@@ -94,17 +126,28 @@ def prepare(machine: Machine, parts: Parts) -> Work:
     booted = machine.arguments().get("dualroot.run", "")
     if booted and booted != plan["run_id"]:
         raise Fault(kinds.OTHER_RUN, booted=booted, planned=plan["run_id"])
-    capture = _read(machine, "capture.json")
+    capture = parts.load_capture(_read(machine, "capture.json"))
     resolved = parts.layout(plan["layout"])
     status = Status(machine, plan["run_id"], plan["mode"], plan["digest"])
     journal = Journal(machine.places.run / "journal.jsonl", machine.clock)
-    return Work(machine, parts, status, journal, plan, capture, resolved)
+    return Work(machine, parts, status, journal, plan, capture, resolved, _lifeboat(machine, parts, plan))
+
+
+def _lifeboat(machine: Machine, parts: Parts, plan: Mapping[str, Any]) -> Lifeboat | None:
+    """Return the lifeboat of this run, ``None`` where the plan has none."""
+    wish = plan["lifeboat"]
+    if not isinstance(wish, Mapping) or not wish["used"]:
+        return None
+    lifeboat = parts.lifeboat(_read(machine, "lifeboat.json"))
+    if (lifeboat.run_id, lifeboat.plan_digest) != (plan["run_id"], plan["digest"]):
+        raise Fault(kinds.OTHER_RUN, booted=lifeboat.run_id, planned=plan["run_id"])
+    return lifeboat
 
 
 def _read(machine: Machine, name: str) -> Mapping[str, Any]:
     path = machine.places.configuration / name
     try:
-        document = json.loads(path.read_bytes())
+        document = parse(path.read_bytes())
     except OSError as error:
         raise Fault(kinds.NO_CONFIGURATION, file=name, problem=error.strerror) from error
     except ValueError as error:

@@ -1,6 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Phase restore: the new system's files, streamed from memory to the disk."""
+"""Phase restore: the new system's files, streamed from memory or from the lifeboat to the disk."""
 
 from __future__ import annotations
 
@@ -18,9 +18,19 @@ _OPTIONS = {"vfat": "noatime,quiet"}
 
 
 def run(work: Work) -> None:
+    if work.lifeboat is not None and work.begun("restore"):
+        work.step("fresh", lambda: make_fresh(work), always=True)
     work.step("mount", lambda: mount_new(work), always=True)
     work.step("restore", lambda: restore(work))
-    work.step("free_memory", lambda: free_memory(work))
+    if work.lifeboat is None:
+        work.step("free_memory", lambda: free_memory(work))
+
+
+def make_fresh(work: Work) -> None:
+    """Make the file systems once more: what a cut left of a half restore is not worth to be looked at."""
+    mounting.unmount(work.machine, work.machine.places.new)
+    systems = work.resolved.slot_file_systems(work.plan["slot"])
+    work.parts.make_file_systems(work.machine.runner, work.node, work.resolved, systems, work.kept_partitions)
 
 
 def mount_new(work: Work) -> None:
@@ -36,12 +46,12 @@ def mount_new(work: Work) -> None:
 def restore(work: Work) -> None:
     payload = work.plan["payload"]
     order = Order(
-        source=payload_file(work),
+        source=work.parts.packed(work.node, work.lifeboat) if work.lifeboat else payload_file(work),
         target=work.machine.places.new,
         sha256=payload["sha256"],
         unpacked_bytes=int(payload["unpacked_bytes"]),
-        # Hashed while it was copied into this memory, and nobody else writes there.
-        trusted=True,
+        # Memory was hashed while it was filled, and nobody else writes there; a disk is asked each time.
+        trusted=work.lifeboat is None,
     )
     done = work.parts.restore(work.machine.runner, order, work.status.progress)
     for note in done.get("notes", ()):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..archive.durable import write_file
-from ..journal import timings
+from ..journal import resumes, timings
 from ..phases import STAGE_TWO_PHASES
 from .work import Work
 
@@ -33,6 +33,8 @@ def document(work: Work, outcome: str, fault: Mapping[str, str] | None = None) -
         "peak_ram_bytes": work.status.ram_peak_bytes,
         "payload_bytes": work.plan["payload"]["size"],
         "boot_ids": {"old": None, "stage_two": work.machine.boot_id(), "new": None},
+        "resumed": resumes(work.journal.entries),
+        "bundle": dict(work.plan["bundle"]),
     }
 
 

@@ -31,6 +31,7 @@ class Status:
         self._lock = threading.Lock()
         self._written = -1.0
         self._line_percent = 0
+        self._moved = machine.monotonic()
         self._stop = threading.Event()
         self._sampler: threading.Thread | None = None
         self._fields: dict[str, Any] = {
@@ -44,6 +45,7 @@ class Status:
             "bytes_total": 0,
             "ram_used_bytes": 0,
             "ram_peak_bytes": 0,
+            "resumed": 0,
             "message": "",
             "fault": None,
             "boot_id": machine.boot_id(),
@@ -66,6 +68,7 @@ class Status:
     def show(self, message: str = "", **fields: Any) -> None:
         """Change fields, write them at once, and say the message on the console."""
         with self._lock:
+            self._moved = self._machine.monotonic()
             self._fields.update(fields, message=message)
             self._sample()
             self._write()
@@ -87,8 +90,10 @@ class Status:
         """Tell how many bytes of how many a step has behind it; cheap enough to call often."""
         percent = 100 * done // total if total else 0
         with self._lock:
-            self._fields.update(percent=percent, bytes_done=done, bytes_total=total)
             now = self._machine.monotonic()
+            if done != self._fields["bytes_done"]:
+                self._moved = now
+            self._fields.update(percent=percent, bytes_done=done, bytes_total=total)
             if done < total and now - self._written < _PAUSE:
                 return
             self._sample()
@@ -100,6 +105,11 @@ class Status:
             used = format_size(self._fields["ram_used_bytes"])
         sizes = f"{format_size(done)} of {format_size(total)}"
         self._machine.say(f"dualroot: {self.phase}: {percent} %, {sizes}, RAM {used}")
+
+    def still_for(self) -> float:
+        """Return for how many seconds nothing was begun, counted or said."""
+        with self._lock:
+            return self._machine.monotonic() - self._moved
 
     def start_sampling(self) -> None:
         """Watch the memory in the background: the peak must not fall between two steps."""

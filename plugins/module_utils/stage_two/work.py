@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
 from ..journal import Journal, finished
+from . import mounting
 from .machine import Machine
 from .parts import Parts
 from .places import Places
@@ -20,6 +22,7 @@ from .status import Status
 
 if TYPE_CHECKING:
     from ..layout.model import ResolvedLayout
+    from ..lifeboat.model import Lifeboat
 
 Value = TypeVar("Value")
 
@@ -53,6 +56,7 @@ class Work:
         plan: Mapping[str, Any],
         capture: Mapping[str, Any],
         resolved: ResolvedLayout,
+        lifeboat: Lifeboat | None = None,
     ) -> None:
         self.machine = machine
         self.parts = parts
@@ -61,6 +65,8 @@ class Work:
         self.plan = plan
         self.capture = capture
         self.resolved = resolved
+        #: Kernel, initrd, payload and journal on the disk itself; without one, the payload is in memory.
+        self.lifeboat = lifeboat
         #: What of being reachable did not work and was left out; tried again while a person is waited for.
         self.unreachable: dict[str, Callable[[], None]] = {}
         #: The disk's node, known from ``attach`` on.
@@ -81,6 +87,30 @@ class Work:
         mount = self.resolved.file_system(self.resolved.dispatch).mount
         return self.machine.places.inside(self.machine.places.new, mount)
 
+    @property
+    def resumed(self) -> bool:
+        """Tell whether this start of the machine came from the lifeboat, after a cut."""
+        return self.machine.arguments().get("dualroot.resume") == "1"
+
+    @property
+    def kept_partitions(self) -> tuple[str, ...]:
+        """Return the partition UUIDs that the old and the new table share: the ESP of a UEFI host."""
+        esp = self.plan.get("esp")
+        return (str(esp["partuuid"]),) if esp else ()
+
+    def take_up(self) -> None:
+        """Believe the journal anew, after the events of earlier starts were put into it."""
+        self._done = finished(self.journal.entries)
+
+    def begun(self, step: str) -> bool:
+        """Tell whether this step of the current phase was begun before and not finished: it may be half made."""
+        events = [entry.event for entry in self.journal.entries if (entry.phase, entry.step) == (self.phase, step)]
+        return bool(events) and not self.is_done(step)
+
+    @property
+    def phase(self) -> str:
+        return self.status.phase
+
     def is_done(self, step: str) -> bool:
         """Tell whether an earlier start of the program finished this step of the current phase."""
         return (self.status.phase, step) in self._done
@@ -100,13 +130,14 @@ class Work:
         while True:
             attempt += 1
             started = self.machine.monotonic()
-            self.journal.add(phase, name, "start")
             try:
+                self.journal.add(phase, name, "start", keep=not always)
                 value = action()
+                self._flush()
+                self.journal.add(phase, name, "done", self.machine.monotonic() - started, keep=not always)
             except Exception as error:
                 record = fault_record(error, phase)
-                seconds = self.machine.monotonic() - started
-                self.journal.add(phase, name, "fail", seconds, record)
+                self._note_failure(name, self.machine.monotonic() - started, record)
                 self._tell(record, error)
                 if not self.past_return:
                     raise Stopped(record) from error
@@ -115,10 +146,19 @@ class Work:
                 else:
                     self.machine.sleep(PAUSE)
                 continue
-            self.journal.add(phase, name, "done", self.machine.monotonic() - started)
             if attempt > 1:
                 self.status.show("works now", fault=None)
             return value
+
+    def _flush(self) -> None:
+        """Bring what a step wrote to the disk before the journal there calls it done."""
+        if self.lifeboat is not None and self.past_return and self.node:
+            self.parts.flush(self.node, mounting.below(self.machine, self.machine.places.new))
+
+    def _note_failure(self, name: str, seconds: float, record: Mapping[str, str]) -> None:
+        # A disk that takes no note of it must not hide the fault itself.
+        with contextlib.suppress(Fault):
+            self.journal.add(self.phase, name, "fail", seconds, record, keep=True)
 
     def skip(self, name: str, why: str) -> None:
         """Note that a step is not made, and why."""

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -11,9 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dualroot.migrate.plugins.module_utils.archive.packed import packed
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.command import FAILED
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import disk, log
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent, Lifeboat, Part
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document as plans
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import Result
 from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.machine import Machine
@@ -72,6 +76,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "slot": "a",
         "firmware": "bios",
         "renderer": "networkd",
+        "esp": None,
         "kernel_arguments": ["console=ttyS0"],
         "login_user": "admin",
         "lifeboat": "none",
@@ -92,6 +97,9 @@ class FakeParts:
         self.faults: dict[str, list[Exception]] = {}
         self.users: list[str] = []
         self.when: dict[str, Callable[[], None]] = {}
+        #: What stands for the disk's bytes, where a lifeboat is.
+        self.disk = Path()
+        self.flushed: list[tuple[str, int]] = []
 
     def _call(self, name: str) -> None:
         self.calls.append(name)
@@ -136,8 +144,8 @@ class FakeParts:
     def check_ahead(self, runner: Any, node: str, layout: Any, plan: Mapping[str, Any]) -> None:
         self._call("check_ahead")
 
-    def tear_down(self, runner: Any, node: str) -> None:
-        self._call(f"tear_down {node}")
+    def tear_down(self, runner: Any, node: str, keep: Sequence[str]) -> None:
+        self._call(" ".join(["tear_down", node, *keep]))
 
     def apply_table(self, runner: Any, node: str, layout: Any) -> None:
         self._call(f"apply_table {node}")
@@ -146,7 +154,12 @@ class FakeParts:
         self._call(f"ensure_volumes {node}")
 
     def restore(self, runner: Any, order: Any, progress: Callable[[int, int], None]) -> Mapping[str, Any]:
-        assert order.source.read_bytes() == PAYLOAD
+        with contextlib.closing(packed(order.source).open()) as reader:
+            content = memoryview(bytearray(reader.size))
+            count = reader.readinto(content)
+            count += reader.readinto(content[count:])
+            assert (count, bytes(content)) == (len(PAYLOAD), PAYLOAD)
+        assert order.trusted == isinstance(order.source, Path)
         progress(len(PAYLOAD), len(PAYLOAD))
         self._call(f"restore {order.target.name} {order.sha256[:4]}")
         (order.target / "etc").mkdir(exist_ok=True)
@@ -169,8 +182,92 @@ class FakeParts:
     def mark_trying(self, dispatch: Path, slot: str) -> None:
         self._call(f"mark_trying {slot}")
 
-    def switch_boot(self, node: str, layout: Any) -> None:
-        self._call(f"switch_boot {node}")
+    def lifeboat(self, document: Any) -> Lifeboat:
+        return Lifeboat.from_document(document)
+
+    def find_lifeboat(self, lifeboat: Lifeboat, identity: Mapping[str, Any]) -> str:
+        self._call(f"find_lifeboat {identity['serial']}")
+        return "/dev/vdb"
+
+    def create_journal(self, node: str, lifeboat: Lifeboat) -> log.DiskJournal:
+        self._call(f"create_journal {node}")
+        return log.create(self.disk, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest)
+
+    def load_journal(self, node: str, lifeboat: Lifeboat) -> log.DiskJournal:
+        self._call(f"load_journal {node}")
+        return log.load(self.disk, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest)
+
+    def verify_part(self, node: str, part: Part, progress: Callable[[int, int], None]) -> None:
+        self._call(f"verify {part.name}")
+        disk.verify_part(self.disk, part, progress)
+
+    def write_part(self, node: str, part: Part, source: Any, progress: Any = None) -> None:
+        self._call(f"write {part.name}")
+        disk.write_part(self.disk, part, source, progress)
+
+    def read_part(self, node: str, part: Part) -> bytes:
+        return b"".join(map(bytes, disk.read_extents(self.disk, part.extents, part.size)))
+
+    def copy_part(self, node: str, part: Part, target: Path, progress: Callable[[int, int], None]) -> None:
+        disk.copy_part(self.disk, part, target, progress)
+
+    def packed(self, node: str, lifeboat: Lifeboat) -> disk.PackedPart:
+        return disk.PackedPart(str(self.disk), lifeboat.part("payload"))
+
+    def prepare_lifeboat(self, runner: Any, node: str, layout: Any, plan: Any, lifeboat: Lifeboat) -> None:
+        self._call(f"prepare_lifeboat {node}")
+
+    def take_control(self, runner: Any, node: str, layout: Any, plan: Any, lifeboat: Lifeboat) -> None:
+        self._call(f"take_control {node}")
+
+    def settle_after_return(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
+        self._call(f"settle_after_return {node}")
+
+    def forget_volumes(self, runner: Any, node: str, layout: Any, keep: Sequence[str]) -> None:
+        self._call(" ".join(["forget_volumes", node, *keep]))
+
+    def activate(self, runner: Any, layout: Any) -> None:
+        self._call("activate")
+
+    def make_file_systems(self, runner: Any, node: str, layout: Any, systems: Any, keep: Sequence[str]) -> None:
+        self._call(" ".join(["make_file_systems", *(one.on for one in systems), *keep]))
+
+    def flush(self, node: str, mounts: Sequence[str]) -> None:
+        self.flushed.append((node, len(mounts)))
+
+    def hand_over(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
+        self._call(f"hand_over {node}")
+
+
+#: Places of the parts on the stand-in for the disk, in the order of ``PARTS``; the payload in two pieces.
+_PLACES = {
+    "kernel": [(8 * MIB, 4096)],
+    "initrd": [(9 * MIB, 4096)],
+    "host": [(10 * MIB, MIB)],
+    "payload": [(12 * MIB, 4096), (11 * MIB, 4096)],
+    "journal": [(16 * MIB, 4 * MIB)],
+    "core": [(20 * MIB, MIB)],
+}
+#: Where a test's plan has the old system's swap, if it has one.
+SWAP = [11 * MIB, 2 * MIB]
+
+
+def lifeboat_plan(swaps: Sequence[Sequence[int]] = (), **changes: Any) -> dict[str, Any]:
+    wish = {"wish": "required", "used": True, "needed_bytes": 1, "allowed": [], "gaps": [], "swaps": list(swaps)}
+    return plan(lifeboat=wish, **changes)
+
+
+def lifeboat_of(document: Mapping[str, Any]) -> Lifeboat:
+    """Return the lifeboat of a plan; nothing of it is on the disk yet."""
+    contents = {"kernel": KERNEL, "initrd": INITRD, "payload": PAYLOAD}
+    parts = {}
+    for name, places in _PLACES.items():
+        extents = tuple(Extent(*place) for place in places)
+        content = contents.get(name)
+        size = sum(one.length for one in extents) if content is None else len(content)
+        digest = "" if content is None else hashlib.sha256(content).hexdigest()
+        parts[name] = Part(name, size, digest, extents)
+    return Lifeboat(document["run_id"], document["digest"], document["disk"]["size_bytes"], 512, parts)
 
 
 class Stage:
@@ -184,6 +281,7 @@ class Stage:
         self.now = 2000.0
         self.lines: list[str] = []
         self.reboots = 0
+        self.boots = 1
         self.at: list[tuple[float, Callable[[], None]]] = []
         self.mounts: list[str] = []
         self.runner = FakeRunner(handler=self._command)
@@ -213,6 +311,41 @@ class Stage:
         self.old("boot/dualroot/initrd.img", INITRD)
         (self.places.old / self.plan["staging"]["run_directory"].lstrip("/")).mkdir(parents=True)
         self._show_mounts()
+
+    def give_lifeboat(self, stowed: Sequence[str] = ("kernel", "initrd", "payload", "host")) -> Lifeboat:
+        """Put the parts on the disk as stage one does; those that are not ``stowed`` wait for stage two."""
+        lifeboat = lifeboat_of(self.plan)
+        self.parts.disk = self.root / "disk"
+        with self.parts.disk.open("wb") as file:
+            file.truncate(32 * MIB)
+        self.write("etc/dualroot/lifeboat.json", json.dumps(lifeboat.to_document()))
+        folder = self.places.configuration
+        host = b"".join((folder / name).read_bytes() for name in ("plan.json", "capture.json", "lifeboat.json"))
+        self.old("boot/dualroot/host.cpio", host)
+        contents = {"kernel": KERNEL, "initrd": INITRD, "payload": PAYLOAD, "host": host}
+        for name in stowed:
+            content = contents[name]
+            if name == "host":
+                content = content.ljust(lifeboat.part("host").size, b"\0")
+            disk.write_part(self.parts.disk, lifeboat.part(name), [content])
+        return lifeboat
+
+    def cut(self) -> Stage:
+        """Start the machine again from the lifeboat: what was in memory is gone."""
+        for path in sorted(self.places.run.glob("*")):
+            if path.is_file():
+                path.unlink()
+        self.mounts.clear()
+        self._show_mounts()
+        self.at.clear()
+        self.parts.calls.clear()
+        self.boots += 1
+        self.write("proc/sys/kernel/random/boot_id", f"boot-{self.boots}\n")
+        self.write(
+            "proc/cmdline",
+            f"dualroot.mode=convert dualroot.run={self.plan['run_id']} dualroot.resume=1 gpt panic=30\n",
+        )
+        return self
 
     def write(self, name: str, content: str) -> None:
         (self.root / name).write_text(content)

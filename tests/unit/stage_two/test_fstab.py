@@ -12,7 +12,7 @@ from tests.support.layouts import resolved
 def test_names_every_file_system_by_uuid() -> None:
     layout = resolved("dual", size_bytes=16 << 30)
     uuid = {system.on: system.uuid for system in layout.file_systems}
-    assert fstab.render(layout, "b") == (
+    assert fstab.render(layout, "b", "commit") == (
         "# Written by dualroot.migrate from the layout dual; file systems are named by UUID (blkid).\n"
         f"UUID={uuid['root_b']} / ext4 errors=remount-ro 0 1\n"
         f"UUID={uuid['dispatch']} /boot/dispatch ext4 ro,nosuid,nodev,noexec,nofail 0 2\n"

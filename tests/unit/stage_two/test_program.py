@@ -14,7 +14,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import 
 
 from .stage import CANARY, INITRD, KERNEL, MIB, PAYLOAD, Stage, broken, plan
 
-WRITES = ("tear_down", "apply_table", "ensure_volumes", "restore", "install_boot", "switch_boot")
+WRITES = ("tear_down", "apply_table", "ensure_volumes", "restore", "install_boot", "hand_over")
 
 
 def wrote(stage: Stage) -> bool:
@@ -34,6 +34,7 @@ def test_converts(tmp_path: Path) -> None:
         "login admin",
         "network",
         "find_disk",
+        "check_proof proof",
         "find_disk",
         "describe_change",
         "check_ahead",
@@ -45,7 +46,7 @@ def test_converts(tmp_path: Path) -> None:
         "configure networkd",
         "install_boot dispatch",
         "mark_trying a",
-        "switch_boot /dev/vda",
+        "hand_over /dev/vda",
     ]
     new, old = stage.places.new, str(stage.places.old)
     run = f"{tmp_path}/run/dualroot"
@@ -321,13 +322,13 @@ def test_a_second_start_past_return_goes_on_where_the_first_ended(tmp_path: Path
         "configure networkd",
         "install_boot dispatch",
         "mark_trying a",
-        "switch_boot /dev/vda",
+        "hand_over /dev/vda",
     ]
 
 
 def test_a_second_start_past_return_is_never_too_late(tmp_path: Path) -> None:
     stage = Stage(tmp_path).go()
-    stage.parts.faults["switch_boot /dev/vda"] = [SystemExit(9)]  # type: ignore[list-item]
+    stage.parts.faults["hand_over /dev/vda"] = [SystemExit(9)]  # type: ignore[list-item]
     with pytest.raises(SystemExit):
         stage.run()
     assert stage.mounts == [f"{tmp_path}/run/dualroot/payload"]

@@ -23,6 +23,7 @@ def test_has_every_field_from_the_first_write_on(tmp_path: Path) -> None:
         "bytes_total": 0,
         "ram_used_bytes": 100 * MIB,
         "ram_peak_bytes": 100 * MIB,
+        "resumed": 0,
         "message": "begins",
         "fault": None,
         "boot_id": "boot-1",
