@@ -9,6 +9,7 @@ capture and the layout have to say is declared by them and shown beside these.
 from __future__ import annotations
 
 from .fault import FaultKind
+from .firmware import REFUSALS as FIRMWARE
 
 
 def _kind(name: str, what: str, why: str, how: str) -> FaultKind:
@@ -32,18 +33,6 @@ BUNDLE_ARCHITECTURE = _kind(
     "The bundle is for {bundle}, the host is {found}",
     "A kernel of another architecture does not start; the host would stay dark.",
     "Point dualroot_bundle at a bundle built for {found}.",
-)
-UEFI = _kind(
-    "uefi_unsupported",
-    "The host was booted by UEFI firmware",
-    "This version writes a BIOS boot path only; a UEFI firmware would find nothing to boot.",
-    "Leave the host as it is until UEFI is supported, or switch a virtual machine to BIOS (legacy) boot first.",
-)
-SECURE_BOOT = _kind(
-    "secure_boot",
-    "Secure Boot is on",
-    "The firmware would refuse the boot path that this version writes.",
-    "Switch Secure Boot off in the firmware settings, check that the host still boots, and run again.",
 )
 DISK_DOUBT = _kind(
     "system_disk_doubt",
@@ -351,7 +340,7 @@ OLD_NOT_KEPT = _kind(
 )
 
 REFUSALS: tuple[FaultKind, ...] = (
-    NOT_ROOT, ARCHITECTURE, BUNDLE_ARCHITECTURE, UEFI, SECURE_BOOT,
+    NOT_ROOT, ARCHITECTURE, BUNDLE_ARCHITECTURE, *FIRMWARE,
     DISK_DOUBT, DISK_UNKNOWN, DISK_AMBIGUOUS, DISK_NOT_SYSTEM, DISK_READ_ONLY, DISK_NO_IDENTITY,
     ROOT_UUID_TWICE, ROOT_STACK, ROOT_FILE_SYSTEM, SEPARATE_BOOT, OTHER_MOUNT, HELD_PARTITION,
     SLOT_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,

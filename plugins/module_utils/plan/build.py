@@ -10,7 +10,7 @@ from typing import Any
 from ..bundle.proof import machine
 from . import document
 from .context import STATE_DIRECTORY, Context
-from .layouts import resolve_for
+from .layouts import kept_by, resolve_for
 from .options import Options
 from .options import load as load_options
 from .predict import predict
@@ -36,6 +36,7 @@ def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
     """Return the frozen plan for a context whose layout is resolved."""
     facts, manifest, options = context.facts, context.manifest, context.options
     environment = manifest["environment"]
+    kept = kept_by(context)
     return document.freeze(
         {
             "version": document.VERSION,
@@ -63,6 +64,7 @@ def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
             "disk": _identity(context),
             "staging": _staging(context),
             "layout": dict(layout),
+            "esp": kept.to_plan() if kept else None,
             "slot": options.slot,
             "firmware": facts["firmware"],
             "renderer": manifest["payload"]["network_renderer"],

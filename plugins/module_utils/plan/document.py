@@ -22,7 +22,8 @@ VERSION = 1
 CLOCK_SLACK = 86400
 
 _FILE = {"file": str, "sha256": str, "size": int}
-#: Field to type, nested; a list of one type means "list of that", ``None`` stands for any mapping.
+#: Field to type, nested; a list of one type means "list of that", a tuple of one "that or
+#: null", ``None`` stands for any mapping.
 SHAPE: dict[str, Any] = {
     "version": int,
     "run_id": str,
@@ -53,6 +54,8 @@ SHAPE: dict[str, Any] = {
     "slot": str,
     "firmware": str,
     "renderer": str,
+    # The EFI system partition that is kept, in bytes of the disk; null on a BIOS host.
+    "esp": ({"start": int, "length": int, "partuuid": str, "fs_uuid": str},),
     "kernel_arguments": [str],
     "login_user": str,
     "lifeboat": str,
@@ -85,8 +88,8 @@ def freeze(document: Mapping[str, Any]) -> dict[str, Any]:
 def load(document: Any) -> dict[str, Any]:
     """Return the plan if its shape and its digest are right.
 
-    Raises ``Fault`` ``plan.invalid`` with every wrong field and its path, or
-    ``plan.digest_mismatch``.
+    Raises ``Fault`` ``plan.invalid`` with every wrong field and its path, ``layout.unreadable`` likewise
+    for its layout, or ``plan.digest_mismatch``.
     """
     problems: list[str] = []
     _check(SHAPE, document, "", problems)
@@ -115,7 +118,10 @@ def _clock(epoch: float) -> str:
 
 
 def _check(shape: Any, value: Any, path: str, problems: list[str]) -> None:
-    if isinstance(shape, dict) or shape is None:
+    if isinstance(shape, tuple):
+        if value is not None:
+            _check(shape[0], value, path, problems)
+    elif isinstance(shape, dict) or shape is None:
         if not isinstance(value, Mapping):
             problems.append(f"{path or '.'}: a mapping is needed")
             return

@@ -13,7 +13,7 @@ from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
 from .build import assemble
-from .checks import carried, disk, drivers, loader, machine, neighbours, room
+from .checks import carried, disk, drivers, firmware, loader, machine, neighbours, room
 from .context import Context
 from .finding import Finding, from_record, in_order, verdict
 from .layouts import resolve_for
@@ -23,7 +23,7 @@ from .predict import predict
 from .text import show_picture
 
 #: The groups of checks, in the order in which their findings are shown.
-CHECKS = (machine, disk, neighbours, room, loader, drivers, carried)
+CHECKS = (machine, firmware, disk, neighbours, room, loader, drivers, carried)
 
 
 def judge(

@@ -10,6 +10,7 @@ from typing import Any
 from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from ..layout import loader, resolve
+from ..layout.kept import Kept
 from .context import Context, show_disks
 
 
@@ -30,4 +31,12 @@ def resolve_for(context: Context, layout_document: Mapping[str, Any]) -> dict[st
         raise Fault(kinds.DISK_DOUBT, doubt=doubt, disks=show_disks(context.disks))
     geometry = resolve.DiskGeometry(int(disk["size_bytes"]), int(disk.get("logical_sector_bytes") or 512))
     seed = seed_of(context.options.run_id, context.options.host)
-    return resolve.resolve(layout, geometry, seed).to_document()
+    return resolve.resolve(layout, geometry, seed, kept_by(context)).to_document()
+
+
+def kept_by(context: Context) -> Kept | None:
+    """Return the EFI system partition that stays, None on a BIOS host and where a finding says more."""
+    esp, disk = context.facts.get("esp"), context.system_disk
+    if context.facts.get("firmware") != "uefi" or not esp or disk is None:
+        return None
+    return Kept.from_facts(esp) if esp["disk"] == disk["name"] and esp["table"] == "gpt" else None

@@ -13,11 +13,13 @@ from ..lifeboat.free_space import read_room
 from ..runner import Runner
 from .bootloader import read_bootloader
 from .disks import doubt_of, read_disks
+from .esp import read_esp
 from .firmware import read_firmware
 from .interfaces import read_interfaces
 from .memory import read_memory
 from .modalias import disk_chain, nic_chain
 from .mounts import Place, place_of, read_mounts
+from .rehearsals import read_rehearsals
 from .system import read_system
 
 
@@ -35,9 +37,10 @@ def read_facts(
     doubt = doubt_of(disks, nodes, at_root.uuid if at_root else "")
     interfaces = read_interfaces(root, permanent)
     names = [sysfs.kernel_name(node, root) for node in nodes]
+    firmware = read_firmware(root)
     return {
         **read_system(root),
-        **read_firmware(root),
+        **firmware,
         **read_memory(root),
         "root": _root(at_root),
         "boot": _boot(place_of(runner, "/boot", root)),
@@ -45,7 +48,9 @@ def read_facts(
         "disks": disks,
         "system_disk": nodes[0] if nodes and not doubt else None,
         "system_disk_doubt": doubt,
+        "esp": read_esp(disks, firmware["efi"], nodes[0] if nodes else None, root),
         **_lifeboat(runner, disks, nodes[0] if nodes and not doubt else "", at_root, root),
+        "rehearsals": read_rehearsals(root),
         "interfaces": interfaces,
         "modaliases": [entry for name in names for entry in disk_chain(name, root)]
         + [entry for one in interfaces if one["modalias"] for entry in nic_chain(one["name"], root)],

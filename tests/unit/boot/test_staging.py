@@ -132,6 +132,7 @@ def _plan() -> dict[str, Any]:
         "firmware": "bios",
         "renderer": "networkd",
         "kernel_arguments": ["console=ttyS0"],
+        "esp": None,
         "login_user": "admin",
         "lifeboat": "none",
         "predicted": {},

@@ -27,6 +27,8 @@ def facts() -> dict[str, Any]:
         "virtualization": "kvm",
         "cpus": 2,
         "firmware": "bios",
+        "efi": None,
+        "esp": None,
         "secure_boot": False,
         "lockdown": "none",
         "cmdline": "BOOT_IMAGE=/boot/vmlinuz root=UUID=" + ROOT_UUID + " ro console=tty0 console=ttyS0,115200",
@@ -320,3 +322,45 @@ MODALIASES = [
     "builtin:virtio_pci",
     "usb:v0001p0001*",
 ]
+
+
+def uefi(scene_facts: dict[str, Any]) -> None:
+    """Make facts those of a host that UEFI starts from an EFI system partition before its root."""
+    disk = scene_facts["disks"][0]
+    root = {**disk["partitions"][0], "node": "/dev/vda2", "number": 2, "start_lba": 1050624, "sectors": 15724544}
+    esp = {
+        **partition(fstype="vfat", mounts=["/boot/efi"]),
+        "node": "/dev/vda1",
+        "number": 1,
+        "start_lba": 2048,
+        "sectors": 1048576,
+        "type": "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
+        "uuid": "117fb78b-1752-4435-8183-3190600910b6",
+        "fs_uuid": "8FDA-A740",
+    }
+    disk.update(table="gpt", table_id="65483a41-17c6-4264-a4e3-1dc507e135b4", partitions=[esp, root])
+    scene_facts["root"]["device"] = scene_facts["boot"]["device"] = "/dev/vda2"
+    scene_facts["firmware"] = "uefi"
+    entry = {"number": "0001", "label": "debian", "active": True, "partuuid": esp["uuid"]}
+    scene_facts["efi"] = {
+        "bits": 64,
+        "variables": True,
+        "free_bytes": None,
+        "boot_current": "0001",
+        "boot_order": ["0001", "0000"],
+        "entries": [{**entry, "loader": "\\EFI\\debian\\grubx64.efi"}],
+    }
+    scene_facts["esp"] = {
+        "node": "/dev/vda1",
+        "disk": "/dev/vda",
+        "table": "gpt",
+        "number": 1,
+        "start": 1 << 20,
+        "length": 512 << 20,
+        "partuuid": esp["uuid"],
+        "fstype": "vfat",
+        "fs_uuid": "8FDA-A740",
+        "label": "",
+        "mounts": ["/boot/efi"],
+        "free_bytes": 500 << 20,
+    }

@@ -12,6 +12,8 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults import pre
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan.finding import Finding, summary
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan.judge import judge
 
+from tests.support import layouts
+
 from . import documents as docs
 
 Change = Callable[[dict[str, Any]], Any]
@@ -96,11 +98,31 @@ def _options(**changes: Any) -> Callable[[Scene], None]:
     return lambda scene: scene.options.update(changes)
 
 
+def _uefi(**changes: Any) -> Callable[[Scene], None]:
+    """Make the host one that UEFI starts, and change its ``efi`` or ``esp``; None takes it away."""
+
+    def change(scene: Scene) -> None:
+        docs.uefi(scene.facts)
+        for name, values in changes.items():
+            scene.facts[name] = None if values is None else {**scene.facts[name], **values}
+
+    return change
+
+
 REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.not_root", _facts(is_root=False)),
     ("preflight.architecture_unsupported", _facts(architecture="aarch64")),
     ("preflight.bundle_architecture", lambda scene: scene.manifest.update(architecture="aarch64")),
-    ("preflight.uefi_unsupported", _facts(firmware="uefi")),
+    ("preflight.firmware_32_bit", _uefi(efi={"bits": 32})),
+    ("preflight.firmware_variables", _uefi(efi={"variables": False})),
+    ("preflight.firmware_variables_full", _uefi(efi={"free_bytes": 4096})),
+    ("preflight.esp_missing", _uefi(esp=None)),
+    ("preflight.esp_on_other_disk", _uefi(esp={"disk": "/dev/vdb", "node": "/dev/vdb1"})),
+    ("preflight.esp_not_gpt", _uefi(esp={"table": "dos"})),
+    ("preflight.esp_not_fat", _uefi(esp={"fstype": "ext4"})),
+    ("preflight.esp_space", _uefi(esp={"free_bytes": 1 << 20})),
+    ("preflight.esp_place", _uefi(esp={"start": 34 * 512})),
+    ("layout.no_esp", _uefi()),
     ("preflight.secure_boot", _facts(secure_boot=True)),
     ("preflight.system_disk_doubt", _facts(system_disk=None, system_disk_doubt="/ is on vda and vdb")),
     ("preflight.disk_unknown", _options(disk="WD-123")),
@@ -232,12 +254,36 @@ def test_all_findings_come_at_once() -> None:
     scene.layout["partitions"][0]["sice"] = 1
     refused = _ids(scene.judge(), "refuse")
     assert refused == [
-        "preflight.uefi_unsupported",
         "preflight.secure_boot",
+        "preflight.firmware_variables",
+        "preflight.esp_missing",
         "preflight.memory_too_small",
         "preflight.staging_space",
         "layout.invalid",
     ]
+
+
+def test_a_uefi_host_keeps_its_esp() -> None:
+    scene = Scene()
+    docs.uefi(scene.facts)
+    scene.layout = layouts.document("dual")
+    result = scene.judge()
+    assert _ids(result, "refuse") == []
+    assert "preflight.partition_lost" not in _ids(result, "warn")
+    plan = result["plan"]
+    assert plan["firmware"] == "uefi"
+    assert plan["esp"] == {
+        "start": 1 << 20,
+        "length": 512 << 20,
+        "partuuid": "117FB78B-1752-4435-8183-3190600910B6",
+        "fs_uuid": "8FDA-A740",
+    }
+    kept = [part for part in plan["layout"]["partitions"] if part["kept"]]
+    assert [(part["id"], part["number"], part["start_lba"]) for part in kept] == [("esp", 1, 2048)]
+
+
+def test_a_bios_host_keeps_none() -> None:
+    assert Scene().judge()["plan"]["esp"] is None
 
 
 def test_an_unknown_disk_is_said_once() -> None:

@@ -1,6 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Rights, architecture, firmware and interpreter of the host, and what the run asks for."""
+"""Rights, architecture, lockdown and interpreter of the host, and what the run asks for."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ def check(context: Context) -> Iterator[Finding]:
     bundle = context.manifest.get("architecture")
     if bundle != architecture:
         yield find(kinds.BUNDLE_ARCHITECTURE, bundle=bundle, found=architecture)
-    if facts.get("firmware") == "uefi":
-        yield find(kinds.UEFI)
-    if facts.get("secure_boot"):
-        yield find(kinds.SECURE_BOOT)
     lockdown = facts.get("lockdown") or "none"
     if lockdown != "none":
         yield find(kinds.LOCKDOWN, mode=lockdown)
@@ -40,10 +36,6 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _wishes(context: Context) -> Iterator[Finding]:
     options = context.options
-    if options.lifeboat == "required":
-        yield find(kinds.LIFEBOAT)
-    elif options.mode == "convert":
-        yield find(kinds.NO_LIFEBOAT)
     if options.keep_old == "required":
         yield find(kinds.KEEP_OLD)
     elif options.keep_old == "auto" and options.mode == "convert":

@@ -38,8 +38,9 @@ def check(context: Context) -> Iterator[Finding]:
     yield from _root_stack(context)
     yield from _staging(context)
     disk = context.system_disk
+    kept = (context.facts.get("esp") or {}).get("node")
     for partition in (disk or {}).get("partitions") or []:
-        if partition["node"] != context.root.get("device"):
+        if partition["node"] not in (context.root.get("device"), kept):
             yield from _partition(context, disk or {}, partition)
 
 
