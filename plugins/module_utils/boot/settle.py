@@ -23,11 +23,14 @@ _FITHAW = 0xC0045878
 _SYNC_IS_ENOUGH = ("ext2", "ext3", "ext4", "vfat")
 
 
-def settle(path: Path) -> None:
-    """Make all that was written below the mount of ``path`` visible to a reader without a journal."""
+def settle(path: Path, freeze: bool = False) -> None:
+    """Make all that was written below the mount of ``path`` visible to a reader without a journal.
+
+    With ``freeze`` it is done the thorough way whatever the file system is.
+    """
     sync_file_system(path)
     mount = mounts.find(path)
-    if mount is not None and mount.fstype in _SYNC_IS_ENOUGH:
+    if not freeze and mount is not None and mount.fstype in _SYNC_IS_ENOUGH:
         return
     handle = os.open(mount.target if mount else path, os.O_RDONLY)
     try:
