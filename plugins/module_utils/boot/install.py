@@ -20,7 +20,7 @@ from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
 from ..runner import Runner
-from . import cpio, dispatcher, grub_bios, slot_entry, slot_state
+from . import cpio, dispatcher, esp, grub_bios, slot_entry, slot_state, uefi
 from .kernels import release_of
 from .settle import settle
 
@@ -42,17 +42,21 @@ def check(
     plan: Mapping[str, Any],
     *,
     grub_dir: Path = grub_bios.GRUB_DIRECTORY,
+    uefi_image: Path = uefi.IMAGE,
 ) -> None:
     """Raise, while nothing is changed, what ``install`` and ``switch`` would stop at.
 
     The dispatcher is rendered and the core image built in full and thrown away: after the point of no
     return it would be too late to learn that the firmware cannot start this disk.
     """
-    partition = grub_bios.bios_partition(resolved)
     dispatcher.render(plan)
-    core = _core(runner, resolved, plan, grub_dir)
-    grub_bios.require_room(core, partition)
-    grub_bios.boot_image(grub_dir)
+    if _needs_core(resolved, plan):
+        partition = grub_bios.bios_partition(resolved)
+        core = _core(runner, resolved, plan, grub_dir)
+        grub_bios.require_room(core, partition)
+        grub_bios.boot_image(grub_dir)
+    if esp.partition(resolved) is not None:
+        uefi.read_image(uefi_image)
 
 
 def install(
@@ -67,7 +71,9 @@ def install(
     host_files: Path = HOST_FILES,
     grub_dir: Path = grub_bios.GRUB_DIRECTORY,
 ) -> None:
-    """Prepare dispatcher, slot state, recovery system, slot entry and core image; not the boot sector.
+    """Prepare dispatcher, slot state, recovery system, slot entry, core image and loader of UEFI firmware.
+
+    Not the boot sector, nor who is started.
 
     ``dispatch_mount`` and ``new_root`` are mounted writable, ``environment`` holds the convert kernel
     and initrd. The slot is left ``bad``. Repeating it is harmless. Raises ``Fault`` of the area boot.
@@ -80,9 +86,17 @@ def install(
     wanted = dispatcher.from_plan(plan)
     state = slot_state.mark_bad(slot_state.initial(wanted.order), slot)
     slot_state.write(dispatch_mount, state)
-    grub_bios.embed_core(node, _core(runner, resolved, plan, grub_dir), resolved)
+    if _needs_core(resolved, plan):
+        grub_bios.embed_core(node, _core(runner, resolved, plan, grub_dir), resolved)
+    if esp.partition(resolved) is not None:
+        uefi.install(runner, node, resolved, plan)
     settle(dispatch_mount)
     settle(new_root)
+
+
+def _needs_core(resolved: ResolvedLayout, plan: Mapping[str, Any]) -> bool:
+    """A BIOS host cannot do without; on a UEFI host the disk starts by BIOS too where the layout lets it."""
+    return plan["firmware"] == "bios" or grub_bios.starts_by_bios(resolved)
 
 
 def _core(runner: Runner, resolved: ResolvedLayout, plan: Mapping[str, Any], grub_dir: Path) -> bytes:

@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio, install, mounts, slot_state, slots
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import (
+    cpio,
+    install,
+    mounts,
+    slot_state,
+    slots,
+    uefi,
+)
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slots import Wish
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import TYPE_GUIDS, ResolvedLayout
 
 from tests.boot.machine import make_plan, resolved_layout
 from tests.support.fake_runner import FakeRunner, failed
@@ -104,10 +112,10 @@ class Stage:
             file.truncate(8 << 20)
         self.runner = FakeRunner(handler=lambda argv, stdin: Path(argv[6]).write_bytes(b"core") and None)
 
-    def install(self, plan: dict[str, Any] | None = None) -> None:
+    def install(self, plan: dict[str, Any] | None = None, layout: ResolvedLayout | None = None) -> None:
         install.install(
             self.runner,
-            resolved_layout(),
+            layout or resolved_layout(),
             str(self.disk),
             self.dispatch,
             self.root,
@@ -173,6 +181,43 @@ def test_what_would_stop_the_installation_is_known_ahead(stage: Stage) -> None:
         check()
     assert caught.value.id == "boot.core_too_large"
     assert stage.disk.read_bytes().count(0) == 8 << 20 and not list(stage.dispatch.iterdir())
+
+
+def with_esp(*, bios: bool = True) -> ResolvedLayout:
+    layout = resolved_layout()
+    esp = replace(layout.partitions[0], id="esp", number=5, type_guid=TYPE_GUIDS["esp"])
+    return replace(layout, partitions=(*layout.partitions[0 if bios else 1 :], esp))
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_a_disk_with_both_partitions_is_made_for_both_firmwares(
+    stage: Stage, firmware: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(uefi, "install", lambda runner, node, resolved, plan: calls.append(node))
+    stage.install(make_plan(firmware=firmware), with_esp())
+    assert calls == [str(stage.disk)]
+    assert stage.disk.read_bytes()[2048 * 512 :].startswith(b"core")
+
+
+def test_a_uefi_host_needs_no_bios_boot_partition(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uefi, "install", lambda *_unused: None)
+    stage.install(make_plan(firmware="uefi"), with_esp(bios=False))
+    assert stage.runner.calls == []
+    with pytest.raises(Fault) as caught:
+        stage.install(make_plan(firmware="bios"), with_esp(bios=False))
+    assert caught.value.id == "boot.no_bios_partition"
+
+
+def test_a_missing_loader_is_known_ahead(stage: Stage) -> None:
+    stage.grub.mkdir()
+    (stage.grub / "boot.img").write_bytes(bytes(512))
+    image = stage.grub / "grubx64.efi"
+    with pytest.raises(Fault) as caught:
+        install.check(stage.runner, with_esp(), make_plan(), grub_dir=stage.grub, uefi_image=image)
+    assert caught.value.id == "boot.uefi_loader_missing"
+    image.write_bytes(b"MZ")
+    install.check(stage.runner, with_esp(), make_plan(), grub_dir=stage.grub, uefi_image=image)
 
 
 def test_damaged_recovery_system_is_refused(stage: Stage) -> None:
