@@ -35,7 +35,7 @@ SMALLEST = MIB
 _FIRST_STEP = 64 * MIB
 _LARGEST_STEP = 4 * GIB
 #: The search ends when this many times the size of the file system was taken and given back.
-MOST_ROUNDS = 6
+MOST_ROUNDS = 4
 #: They tell the place of a file on the device below them; btrfs for example tells places of its own.
 _FILE_SYSTEMS = ("ext4", "xfs")
 
@@ -73,8 +73,8 @@ def claim(
 
     ``partition_start`` is the byte of the disk at which the file system begins, ``least`` what is
     enough where ``needed`` cannot be had, and one extent has ``whole`` bytes. What the file has already
-    is kept where it is allowed, so a second call changes nothing. Raises ``Fault`` ``lifeboat.file_system`` or ``lifeboat.no_room``, and the
-    file is then what it was before.
+    is kept where it is allowed, so a second call changes nothing. Raises ``Fault`` ``lifeboat.file_system`` or
+    ``lifeboat.no_room``, and the file is then what it was before.
     """
     least = needed if least is None else least
     check_file_system(path)
