@@ -88,7 +88,7 @@ class Device:
             self.timeout = float(struct.unpack("i", seconds)[0]) or float(TIMEOUT)
 
     def feed(self) -> None:
-        os.write(self._handle, b"\\0")
+        os.write(self._handle, b"\0")
 
     def disarm(self) -> None:
         """Stop it and give it back; does nothing where it is not armed."""

@@ -79,7 +79,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "esp": None,
         "kernel_arguments": ["console=ttyS0"],
         "login_user": "admin",
-        "lifeboat": "none",
+        "lifeboat": {"wish": "none", "used": False, "needed_bytes": 0, "allowed": [], "gaps": [], "swaps": []},
         "predicted": {},
     }
     document.update(changes)
