@@ -98,7 +98,7 @@ Decision = Union[KeepWaiting, GiveGo, Acknowledge, Finished, Failed]
 
 
 class Wait:
-    """The state of one wait. ``state``, ``boot_ids`` and ``peak_ram_bytes`` may be read at any time."""
+    """The state of one wait. ``state``, ``boot_ids``, ``peak_ram_bytes`` and ``resumed`` may be read at any time."""
 
     def __init__(self, expected: Expectation, limits: Limits, started: float) -> None:
         self.expected = expected
@@ -107,6 +107,9 @@ class Wait:
         self.state: State = Dark("not looked yet")
         self.boot_ids: dict[str, str | None] = {"old": expected.old_boot_id, "stage_two": None, "new": None}
         self.peak_ram_bytes = 0
+        #: How often stage two started again after a cut: the larger of what was seen and what it told.
+        self.resumed = 0
+        self._starts: set[str] = set()
         self.last_stage_two: StageTwo | None = None
         self._acknowledged = False
         self._go_given: float | None = None
@@ -164,6 +167,9 @@ class Wait:
         if state.run_id and state.run_id != self.expected.run_id:
             return self._failed(kinds.FOREIGN_RUN, system="stage two", found=state.run_id, wanted=self.expected.run_id)
         self.boot_ids["stage_two"] = state.boot_id
+        # A cut is nothing to give up for: the lifeboat starts stage two again, and it goes on.
+        self._starts.add(state.boot_id)
+        self.resumed = max(self.resumed, state.resumed, len(self._starts) - 1)
         self.last_stage_two = state
         self.peak_ram_bytes = max(self.peak_ram_bytes, state.ram_peak_bytes, state.ram_used_bytes)
         if state.activity == "awaiting":

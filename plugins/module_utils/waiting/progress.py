@@ -24,6 +24,8 @@ def _stage_two_line(state: StageTwo) -> str:
         parts.append(f"{format_size(state.bytes_done)} of {format_size(state.bytes_total)}")
     if state.ram_used_bytes:
         parts.append(f"RAM {format_size(state.ram_used_bytes)}")
+    if state.resumed:
+        parts.append(f"resumed {state.resumed} time{'s' if state.resumed > 1 else ''}")
     if state.activity != "running":
         parts.append(state.activity)
     said = state.message or state.step

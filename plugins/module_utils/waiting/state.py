@@ -40,6 +40,8 @@ class StageTwo:
     message: str = ""
     plan_digest: str = ""
     mode: str = "convert"
+    #: how often stage two was started again from its lifeboat after a cut, as it tells itself
+    resumed: int = 0
     fault: Mapping[str, Any] | None = None
 
 
@@ -105,6 +107,7 @@ def _stage_two(answer: Answer) -> StageTwo:
         message=str(status.get("message") or ""),
         plan_digest=str(status.get("plan_digest") or ""),
         mode=str(status.get("mode") or "convert"),
+        resumed=_whole(status.get("resumed")),
         fault=fault if isinstance(fault, dict) else None,
     )
 

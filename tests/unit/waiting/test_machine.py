@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.machine import (
     Acknowledge,
@@ -196,6 +198,25 @@ def test_a_foreign_run(other):
     new = Answer(boot_id="n", uptime=1.0, arguments={"slot": "a", "run": "q"})
     seen = stage_two(run_id="q") if other == "stage two" else new
     assert failed_with(make().step(1, seen)) == ("failed", "convert.foreign_run")
+
+
+def test_a_cut_is_waited_through_and_counted():
+    again = replace(stage_two("running", phase="restore", resumed=1), boot_id="three")
+    wait = make()
+    decisions = play(wait, (1, stage_two(phase="restore")), (30, DARK), (200, again), (300, DARK), (400, NEW))
+    assert [type(one) for one in decisions[:4]] == [KeepWaiting] * 4
+    assert decisions[4] == Finished("converted")
+    assert wait.resumed == 1
+    assert wait.boot_ids["stage_two"] == "three"
+
+
+def test_a_resume_is_counted_by_what_is_seen_and_by_what_is_told():
+    wait = make()
+    play(wait, (1, stage_two(phase="attach", resumed=3)))
+    assert wait.resumed == 3
+    seen = make()
+    play(seen, *((moment, replace(stage_two(), boot_id=f"b{moment}")) for moment in range(1, 6)))
+    assert seen.resumed == 4
 
 
 def test_the_wrong_slot():
