@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
@@ -13,8 +15,10 @@ from ansible.module_utils.common.text.converters import to_text
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..module_utils import lock
 from ..module_utils.faults import convert as kinds
 from ..module_utils.faults.fault import Fault
+from ..module_utils.report import files
 from ..module_utils.waiting import progress, timeline
 from ..module_utils.waiting.machine import (
     Acknowledge,
@@ -28,6 +32,7 @@ from ..module_utils.waiting.machine import (
 )
 from ..module_utils.waiting.observation import Answer
 from ..module_utils.waiting.state import Dark, NewSystem, OldSystem, Recovery, StageTwo, classify
+from ..plugin_utils import keeping, locking
 from ..plugin_utils.link import Link, LinkDown
 from ..plugin_utils.results import failed
 
@@ -35,8 +40,11 @@ display = Display()
 
 #: Detached, so that ssh ends before the host does. A unit of its own where systemd runs, because
 #: logind may kill what a session leaves behind (KillUserProcesses=, logind.conf(5)); the last sleep lets
-#: nohup set its signals before the session's end sends SIGHUP.
-REBOOT = """[ "$(id -u)" = 0 ] || { echo "become did not lead to root" >&2; exit 77; }
+#: nohup set its signals before the session's end sends SIGHUP. The lock is looked at once more, because it
+#: may have expired or been broken while this run staged.
+REBOOT = """[ "$(id -u)" = 0 ] || {{ echo "become did not lead to root" >&2; exit 77; }}
+lock={lock}
+if [ -e "$lock" ] && ! grep -qF {mark} "$lock"; then head -c 400 "$lock" >&2; exit 78; fi
 work='sleep 2; systemctl reboot || reboot || shutdown -r now'
 sync
 if [ -d /run/systemd/system ] && systemd-run --no-block /bin/sh -c "$work" >/dev/null 2>&1; then :
@@ -45,6 +53,11 @@ echo DUALROOT-REBOOTING"""
 
 #: Renamed into place, so that stage two never reads half a digest.
 _GO = "printf '%s\\n' {digest} >/run/dualroot/go.new && mv /run/dualroot/go.new /run/dualroot/go"
+
+#: The status of that text where the lock is another run's.
+LOCK_LOST = 78
+#: Stage two's own log, and its console lines; the end is what matters.
+_LOG = "tail -c 262144 /run/dualroot/log 2>/dev/null"
 
 #: How often a line is shown though nothing new is worth telling, in seconds.
 HEARTBEAT = 30.0
@@ -66,8 +79,10 @@ class ActionModule(ActionBase):
                 "plan": {"type": "dict", "required": True},
                 "timeout": {"type": "int", "default": 3600},
                 "probe_timeout": {"type": "int", "default": 40},
+                "directory": {"type": "path"},
             }
         )
+        self._directory = arguments["directory"]
         self._host = str((task_vars or {}).get("inventory_hostname", ""))
         self._started_epoch = time.time()
         if self._task.check_mode:
@@ -94,7 +109,7 @@ class ActionModule(ActionBase):
         )
         went_down = time.time()
         if isinstance(state, OldSystem):
-            self._reboot()
+            self._reboot(str(plan["run_id"]))
         elif isinstance(state, StageTwo):
             self._show("attached to stage two, which runs already")
             went_down -= first.uptime
@@ -119,15 +134,20 @@ class ActionModule(ActionBase):
             # A host that is just starting (second run after a broken controller) answers soon.
             time.sleep(3)
 
-    def _reboot(self) -> None:
+    def _reboot(self, run_id: str) -> None:
+        text = REBOOT.format(lock=lock.PATH, mark=shlex.quote(locking.mark(run_id)))
         try:
-            done = self._low_level_execute_command(REBOOT, sudoable=True)
+            done = self._low_level_execute_command(text, sudoable=True)
         except AnsibleConnectionFailure as error:
             # The host may have gone down before ssh ended; the wait finds out.
             self._show(f"the connection ended while the reboot was ordered ({to_text(error)[:80]})")
             return
         except AnsibleError as error:
             raise Fault(kinds.REBOOT_REFUSED, detail=to_text(error)) from error
+        if done["rc"] == LOCK_LOST:
+            found = lock.read(done["stderr"] or done["stdout"])
+            detail = f"{found.holder.owner}, run {found.holder.run_id}" if found else "the lock is not readable"
+            raise Fault(kinds.LOCK_LOST, detail=detail)
         if done["rc"] != 0 or "DUALROOT-REBOOTING" not in done["stdout"]:
             detail = (done["stderr"] or done["stdout"]).strip()[-300:] or f"status {done['rc']}"
             raise Fault(kinds.REBOOT_REFUSED, detail=detail)
@@ -173,9 +193,10 @@ class ActionModule(ActionBase):
             return
         try:
             _status, out, _err = link.run("cat /run/dualroot/journal.jsonl 2>/dev/null")
+            evidence["journal"] = timeline.read_journal(out) or evidence.get("journal", [])
+            evidence["log"] = link.run(_LOG)[1] or evidence.get("log", "")
         except LinkDown:
             return
-        evidence["journal"] = timeline.read_journal(out) or evidence.get("journal", [])
 
     def _ask_old_system(self, plan: Mapping[str, Any], decision: Failed, evidence: dict[str, Any]) -> Finished | Failed:
         """Read what stage two left in the old root; it knows better than one that saw it go silently."""
@@ -185,11 +206,12 @@ class ActionModule(ActionBase):
         try:
             texts = [
                 self._low_level_execute_command(f"cat '{folder}/{name}' 2>/dev/null", sudoable=True)["stdout"]
-                for name in ("journal.jsonl", "result.json")
+                for name in ("journal.jsonl", "result.json", "stage-two.log")
             ]
         except AnsibleError:
             return decision
         evidence["journal"] = evidence.get("journal") or timeline.read_journal(texts[0])
+        evidence["log"] = evidence.get("log") or texts[2]
         return settle(decision, timeline.read_result(texts[1]), str(plan["mode"]))
 
     def _result(
@@ -203,6 +225,7 @@ class ActionModule(ActionBase):
     ) -> dict[str, Any]:
         """Return the fields of ``result.json`` and the evidence beside them."""
         journal = (evidence or {}).get("journal", [])
+        self._keep(plan, journal, str((evidence or {}).get("log", "")))
         state = wait.last_stage_two if wait else None
         return {
             "changed": True,
@@ -219,9 +242,20 @@ class ActionModule(ActionBase):
             "peak_ram_bytes": (wait.peak_ram_bytes or None) if wait else None,
             "payload_bytes": plan.get("payload", {}).get("size"),
             "boot_ids": wait.boot_ids if wait else {"old": None, "stage_two": None, "new": None},
+            "resumed": wait.resumed if wait else 0,
             "journal": journal,
             "last_phase": state.phase if state else None,
         }
+
+    def _keep(self, plan: Mapping[str, Any], journal: list[Any], log: str) -> None:
+        """Keep log and journal at once: the playbook may be killed before it writes the report."""
+        if not self._directory or not plan:
+            return
+        folder = files.host_folder(Path(self._directory).absolute(), str(plan["run_id"]), self._host)
+        try:
+            keeping.keep(folder, {"plan": None, "capture": None, "journal": journal, "log": log})
+        except OSError as error:
+            self._show(f"the log could not be kept: {error.strerror}")
 
     def _show(self, text: str) -> None:
         display.display(f"{self._host}: {text}")

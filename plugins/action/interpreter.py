@@ -13,6 +13,7 @@ from ansible.utils.display import Display
 
 from ..module_utils.faults import flow as kinds
 from ..module_utils.faults.fault import Fault
+from ..plugin_utils.reached import reached
 from ..plugin_utils.results import failed
 from ..plugin_utils.sending import Sending, send, survey
 
@@ -59,6 +60,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_async = False
 
+    @reached
     def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(

@@ -18,6 +18,8 @@ from ..module_utils.faults.fault import Fault
 from ..module_utils.plan import text
 from ..module_utils.plan.finding import Finding, summary
 from ..module_utils.plan.judge import judge
+from ..module_utils.plan.rehearsals import newest
+from ..module_utils.report.rehearsals import results
 from ..plugin_utils.results import failed
 
 display = Display()
@@ -43,12 +45,14 @@ class ActionModule(ActionBase):
                 "findings": {"type": "list", "elements": "dict", "default": []},
                 "modaliases": {"type": "path"},
                 "bad_addresses": {"type": "list", "elements": "dict", "default": []},
+                "reports": {"type": "path"},
             }
         )
         # Plain JSON types only: what Ansible hands over may be templated lazily and carry its own tags.
         given = json.loads(json.dumps(arguments))
         options = {"host": str((task_vars or {}).get("inventory_hostname", "")), **given["options"]}
         options.setdefault("now", int(time.time()))
+        options["rehearsal"] = options.get("rehearsal") or _rehearsal(given, options)
         try:
             result = judge(
                 given["facts"],
@@ -81,6 +85,13 @@ def _strategy(task: Any) -> str:
     while block is not None and not hasattr(block, "_play"):
         block = getattr(block, "_parent", None)
     return str(getattr(getattr(block, "_play", None), "strategy", None) or "linear")
+
+
+def _rehearsal(given: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what the newest rehearsal of this host with this bundle measured, from here or from the host."""
+    kept = results(Path(given["reports"]).absolute(), options["host"]) if given["reports"] else ()
+    of_host = given["facts"].get("rehearsals")
+    return newest([*(of_host if isinstance(of_host, list) else ()), *kept], str(options.get("manifest_sha256") or ""))
 
 
 def _read_modaliases(path: str | None) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.faults.fault import Fault
+from ..plugin_utils.reached import reached
 from ..plugin_utils.receiving import Receiving, is_there, receive
 from ..plugin_utils.results import failed
 
@@ -35,6 +36,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
     _supports_async = False
 
+    @reached
     def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
         _validation, arguments = self.validate_argument_spec(

@@ -44,6 +44,8 @@ class ActionModule(ActionBase):
                 **{name: {"type": "dict"} for name in mappings},
                 "journal": {"type": "list", "elements": "dict"},
                 "console": {"type": "path"},
+                "log": {"type": "str"},
+                "hosts": {"type": "dict", "default": {}},
                 "index": {"type": "bool", "default": False},
             }
         )
@@ -57,28 +59,37 @@ class ActionModule(ActionBase):
             given["plan"] = given["plan"] or files.read_document(folder, "plan")
             documents = _documents(host, given)
             if not self._task.check_mode:
-                changed = files.write_host(folder, documents) + _keep_console(folder, given["console"])
+                changed = files.write_host(folder, documents) + _keep_texts(folder, given)
             returned = {"changed": bool(changed), "folder": str(folder), "result": documents["result"]}
-            return {**returned, **(self._index(directory, given["run_id"]) if given["index"] else {})}
+            return {**returned, **(self._index(directory, given) if given["index"] else {})}
         except (OSError, ValueError) as error:
             raise AnsibleActionFail(f"the report under {directory} cannot be written: {error}") from error
 
-    def _index(self, directory: Path, run_id: str) -> dict[str, Any]:
+    def _index(self, directory: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+        run_id = given["run_id"]
         hosts = files.read_run(directory, run_id)
+        for host, judged in given["hosts"].items():
+            # What no file can tell, because check mode has written none.
+            if host not in hosts and judged:
+                hosts[host] = {"preflight": _judged(judged), "fault": judged.get("refused")}
         path = directory / run_id / files.INDEX
         if not self._task.check_mode:
             files.write_text(path, page(run_id, hosts))
         lines = show_table(hosts)
-        for line in [*lines, f"report: {path}"]:
+        for line in lines if self._task.check_mode else [*lines, f"report: {path}"]:
             display.display(line)
         return {"index": str(path), "table": lines}
 
 
-def _keep_console(folder: Path, console: str | None) -> list[str]:
-    if not console:
-        return []
-    text = Path(console).read_text(encoding="utf-8", errors="replace")
-    return [files.CONSOLE] if files.write_text(folder / files.CONSOLE, text) else []
+def _keep_texts(folder: Path, given: Mapping[str, Any]) -> list[str]:
+    texts = {files.LOG: given["log"]}
+    if given["console"]:
+        texts[files.CONSOLE] = Path(given["console"]).read_text(encoding="utf-8", errors="replace")
+    return [name for name, text in texts.items() if text and files.write_text(folder / name, text)]
+
+
+def _judged(judged: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: judged.get(name) for name in _JUDGED}
 
 
 def _documents(host: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,7 +97,7 @@ def _documents(host: str, given: Mapping[str, Any]) -> dict[str, Any]:
     result = complete(host, plan=given["plan"], result=given["result"], fault=fault)
     judged = given["preflight"]
     return {
-        "preflight": {name: judged.get(name) for name in _JUDGED} if judged else None,
+        "preflight": _judged(judged) if judged else None,
         "plan": given["plan"],
         "capture-redacted": given["capture"],
         "journal": given["journal"],

@@ -7,12 +7,15 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
 
 from ..module_utils.faults import convert as kinds
 from ..module_utils.faults.fault import Fault
+from ..module_utils.report import files
 from ..module_utils.waiting.observation import Answer, Observation
 from ..module_utils.waiting.state import (
     Dark,
@@ -23,7 +26,8 @@ from ..module_utils.waiting.state import (
     State,
     classify,
 )
-from ..plugin_utils.link import Link
+from ..plugin_utils import keeping
+from ..plugin_utils.link import Link, LinkDown
 from ..plugin_utils.results import failed
 
 _NAMES = {
@@ -47,15 +51,47 @@ class ActionModule(ActionBase):
             argument_spec={
                 "timeout": {"type": "int", "default": 60},
                 "probe_timeout": {"type": "int", "default": 40},
+                "fetch": {"type": "bool", "default": False},
+                "run_id": {"type": "str", "default": ""},
+                "directory": {"type": "path"},
             }
         )
         with Link(self._connection, arguments["probe_timeout"]) as link:
             observation = self._look(link, time.monotonic() + arguments["timeout"])
-        state = classify(observation)
+            state = classify(observation)
+            kept = self._fetch(link, state, arguments["run_id"]) if arguments["fetch"] else None
         if isinstance(state, Dark):
             kind = kinds.HOST_KEY_CHANGED if state.key_changed else kinds.NO_ANSWER
             return failed(Fault(kind, detail=state.reason), system="dark", changed=False)
-        return {"changed": False, **_fields(state)}
+        if kept and arguments["directory"] and not self._task.check_mode:
+            host = str((task_vars or {}).get("inventory_hostname", ""))
+            run_id = arguments["run_id"] or str(getattr(state, "run_id", ""))
+            keeping.keep(files.host_folder(Path(arguments["directory"]).absolute(), run_id, host), kept)
+        # The log is long, and a failing task prints its result.
+        shown = {name: value for name, value in kept.items() if name != "log"} if kept else None
+        return {"changed": False, **_fields(state), "kept": shown}
+
+    def _fetch(self, link: Link, state: State, run_id: str) -> dict[str, Any] | None:
+        """Return what the host keeps of the run; nothing where it cannot be read."""
+        try:
+            if isinstance(state, (StageTwo, Recovery)):
+                kept = keeping.fetch(lambda text: link.run(text)[1], keeping.paths_in_memory())
+            elif isinstance(state, (OldSystem, NewSystem)) and (run_id or getattr(state, "run_id", "")):
+                paths = keeping.paths_on_disk(run_id or str(getattr(state, "run_id", "")))
+                kept = keeping.fetch(self._as_root, paths)
+            else:
+                return None
+        except (LinkDown, AnsibleError):
+            return None
+        plan = kept["plan"]
+        wanted = run_id or str(getattr(state, "run_id", ""))
+        digest = str(getattr(state, "plan_digest", "")) or (plan or {}).get("digest")
+        if plan and (plan["run_id"] != wanted or plan["digest"] != digest):
+            kept["plan"] = None
+        return kept
+
+    def _as_root(self, text: str) -> str:
+        return str(self._low_level_execute_command(text, sudoable=True)["stdout"])
 
     def _look(self, link: Link, deadline: float) -> Observation:
         while True:

@@ -35,6 +35,11 @@ options:
       - Seconds after which a single look at the host is ended, even if ssh itself hangs.
     type: int
     default: 40
+  directory:
+    description:
+      - Folder for the reports of all runs. Stage two's log and journal are kept there, below run and host, as soon as
+        they were fetched.
+    type: path
 attributes:
   check_mode:
     description: Reports a change and does nothing.
@@ -94,6 +99,10 @@ peak_ram_bytes:
   type: int
 payload_bytes:
   description: Size of the packed payload.
+  returned: always
+  type: int
+resumed:
+  description: How often stage two was started again from the lifeboat after a cut.
   returned: always
   type: int
 boot_ids:

@@ -95,6 +95,10 @@ facts:
       description: Why free blocks of the root are not among the areas, otherwise empty.
       type: str
       sample: ""
+    rehearsals:
+      description: What the newest rehearsals on this host measured, as stage two recorded it.
+      type: list
+      elements: dict
     interfaces:
       description: Network interfaces with their permanent hardware addresses and drivers.
       type: list

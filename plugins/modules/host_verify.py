@@ -71,6 +71,14 @@ journal:
   returned: success
   type: list
   elements: dict
+log:
+  description: What stage two said, as it lies on the new system; its end where it is long.
+  returned: success
+  type: str
+capture:
+  description: What was carried over, without its secrets, as it lies on the new system.
+  returned: success
+  type: dict
 faults:
   description: Records of everything that is not as planned; empty on success.
   returned: always
@@ -112,7 +120,7 @@ def work(module):
     }
     if faults:
         fail_with(module, faults[0], **result)
-    return {**result, "result": seen.record, "journal": seen.extra["journal"]}
+    return {**result, "result": seen.record, **seen.extra}
 
 
 def main():

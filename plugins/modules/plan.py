@@ -37,7 +37,7 @@ options:
       - >-
         Further keys: C(mode) (V(convert) or V(rehearse)), C(slot), C(attended), C(go_timeout), C(lifetime)
         (seconds that the plan is good for), C(lifeboat), C(keep_old), C(boot_method), C(snapshot),
-        C(snapshot_command), C(disk), C(discard), C(login_user), C(kernel_arguments), C(reached_at),
+        C(snapshot_command), C(disk), C(discard), C(login_user), C(kernel_arguments), C(reached_at), C(signed_by),
         C(rehearsal) (the result of an earlier rehearsal of this host), C(host) and C(now).
       - Empty values mean that the operator said nothing.
     type: dict
@@ -62,6 +62,11 @@ options:
     type: list
     elements: dict
     default: []
+  reports:
+    description:
+      - Folder for the reports of all runs. The newest rehearsal of this host with this bundle, there or among the facts
+        of the host, calibrates the prediction unless C(rehearsal) is given.
+    type: path
 attributes:
   check_mode:
     description: Changes nothing, so it does the same in check mode.

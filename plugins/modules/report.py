@@ -56,6 +56,15 @@ options:
   console:
     description: File on the controller with what the host showed on its console, kept as C(console.log).
     type: path
+  log:
+    description: What stage two said, kept as C(stage-two.log).
+    type: str
+  hosts:
+    description:
+      - What M(dualroot.migrate.plan) returned, by host, for the table of O(index) in check mode, in which no files are
+        there to read it from.
+    type: dict
+    default: {}
   index:
     description: Write the page of the run, and show the table of all hosts.
     type: bool

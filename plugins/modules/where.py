@@ -24,9 +24,24 @@ options:
       - Seconds after which a single look is ended, even if ssh itself hangs.
     type: int
     default: 40
+  fetch:
+    description:
+      - Also read what the host keeps of the run (plan, journal, stage two's log, result) from wherever the system
+        that runs has it. Needs become in an old or new system.
+    type: bool
+    default: false
+  run_id:
+    description:
+      - The run that O(fetch) asks for; by default the one that the host is in.
+    type: str
+    default: ''
+  directory:
+    description:
+      - Folder for the reports of all runs. With O(fetch), log and journal are kept there, below run and host.
+    type: path
 attributes:
   check_mode:
-    description: Only reads.
+    description: Only reads; with O(directory) nothing is written.
     support: full
   diff_mode:
     description: Has no diff.
@@ -45,6 +60,26 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+kept:
+  description:
+    - What the host keeps of the run. V(null) without O(fetch) and where nothing could be read; a plan is left out
+      where its digest, its run, or the digest that stage two works on say otherwise.
+  returned: when the host answers
+  type: dict
+  contains:
+    plan:
+      description: The frozen plan.
+      type: dict
+    capture:
+      description: The capture without its secrets.
+      type: dict
+    result:
+      description: What stage two recorded.
+      type: dict
+    journal:
+      description: Stage two's journal.
+      type: list
+      elements: dict
 system:
   description: V(old_system), V(stage_two), V(new_system), V(recovery), or V(dark) where the host did not answer.
   returned: always

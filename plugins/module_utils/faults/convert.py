@@ -27,6 +27,14 @@ REBOOT_REFUSED = FaultKind(
     why="The command that reboots the host needs root and was refused; the host still runs the old system, untouched.",
     how="Check become for this host (`ansible HOST -b -m ansible.builtin.raw -a id` must say uid=0), then run again.",
 )
+LOCK_LOST = FaultKind(
+    id="convert.lock_lost",
+    phase="convert",
+    what="The host was taken over by somebody else while this run staged it: {detail}",
+    why="The lock of this run expired or was broken, and what is staged now may be the other run's.",
+    how="Nothing was started. Find out who leads the host (/var/lib/dualroot/lock there names owner and run), and let "
+    "one of the two go on.",
+)
 REBOOT_IGNORED = FaultKind(
     id="convert.reboot_ignored",
     phase="convert",
@@ -126,6 +134,7 @@ KINDS = (
     LOCAL_CONNECTION,
     NO_ANSWER,
     REBOOT_REFUSED,
+    LOCK_LOST,
     REBOOT_IGNORED,
     FELL_BACK,
     RETURNED_SILENTLY,

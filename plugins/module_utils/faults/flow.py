@@ -56,8 +56,27 @@ UNREACHABLE = FaultKind(
     id="migrate.unreachable",
     phase="convert",
     what="The host stopped answering in the middle of its run",
-    why="The connection broke between two tasks, so nobody has seen what became of the host.",
+    why="The connection broke between two looks at the host, so nobody has seen what became of it: {detail}",
     how="Look at the host's console, make it reachable, and run the playbook again: it goes on where the host is.",
+)
+LOCKED = FaultKind(
+    id="migrate.locked",
+    phase="preflight",
+    what="The host is in the hands of {owner}, run {run_id}, since {since} until {expires}",
+    why="Two controllers on one host would stage over each other. The lock, /var/lib/dualroot/lock on the host, is "
+    "given back at the end of a run, taken over where its process on the same controller is gone, and void once "
+    "it has expired.",
+    how="Let run {run_id} end, or wait until {expires}. If you know that nobody works on the host any more, run again "
+    "with -e dualroot_break_lock=true.",
+)
+LOCK_FAILED = FaultKind(
+    id="migrate.lock_failed",
+    phase="preflight",
+    what="The lock of the host could be neither taken nor read: {detail}",
+    why="It is a file below /var/lib/dualroot, which only root may write; become was refused, or the file system is "
+    "full or read-only.",
+    how="Check that `ansible HOST -b -m ansible.builtin.raw -a 'touch /var/lib/dualroot/x'` works, mend what it says, "
+    "and run again.",
 )
 MODE_GIVEN = FaultKind(
     id="migrate.mode_given",
@@ -82,6 +101,8 @@ KINDS = (
     PLAN_NOT_HERE,
     OTHER_MODE,
     UNREACHABLE,
+    LOCKED,
+    LOCK_FAILED,
     MODE_GIVEN,
     TASK_FAILED,
 )

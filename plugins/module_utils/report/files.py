@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,11 @@ from typing import Any
 HOST_FILES: tuple[str, ...] = ("preflight", "plan", "capture-redacted", "journal", "result", "fault")
 INDEX = "index.html"
 CONSOLE = "console.log"
+#: What stage two said, as it kept it itself.
+LOG = "stage-two.log"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._:@+-]")
+#: Bytes; file systems allow 255, and temporary names are longer.
+_LONGEST = 180
 
 
 def host_folder(directory: Path, run_id: str, host: str) -> Path:
@@ -25,8 +30,12 @@ def host_folder(directory: Path, run_id: str, host: str) -> Path:
 
 
 def _safe(name: str) -> str:
-    safe = _UNSAFE.sub("_", name)
-    return safe if safe.strip(".") else f"_{safe}"
+    """Return a name for a folder: the name itself where it is safe, else one that no other name has."""
+    safe = _UNSAFE.sub("_", name)[:_LONGEST]
+    # Made-up names begin with "_", so a name that does is made up as well.
+    if safe == name and name.strip(".") and not name.startswith("_"):
+        return name
+    return f"_{safe}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def write_host(folder: Path, documents: Mapping[str, Any]) -> list[str]:
@@ -91,5 +100,14 @@ def read_run(directory: Path, run_id: str) -> dict[str, dict[str, Any]]:
         read = {name: read_document(folder, name) for name in HOST_FILES}
         documents = {name: document for name, document in read.items() if document is not None}
         if documents:
-            hosts[folder.name] = documents
+            hosts[_name_of(folder, documents)] = documents
     return hosts
+
+
+def _name_of(folder: Path, documents: Mapping[str, Any]) -> str:
+    """Return the host's own name, which its folder may not be able to have."""
+    for name in ("result", "plan"):
+        host = (documents.get(name) or {}).get("host")
+        if isinstance(host, str) and _safe(host) == folder.name:
+            return host
+    return folder.name

@@ -42,6 +42,7 @@ def complete(
         "downtime_seconds": given.get("downtime_seconds"),
         "peak_ram_bytes": given.get("peak_ram_bytes"),
         "payload_bytes": given.get("payload_bytes") or (frozen.get("payload") or {}).get("size"),
+        "resumed": given.get("resumed") or 0,
         "boot_ids": {name: boot_ids.get(name) for name in _BOOT_IDS},
         "bundle": frozen.get("bundle"),
         "layout": (frozen.get("layout") or {}).get("name"),

@@ -20,6 +20,8 @@ from ..probe.disk import read_layout
 from ..runner import Runner
 from .seen import CommandResult, Seen, dualroot_arguments
 
+#: Of stage two's log the end is what matters; in bytes.
+LOG_BYTES = 262144
 #: A health command that hangs is unhealthy; in seconds.
 COMMAND_TIMEOUT = 300.0
 
@@ -42,7 +44,11 @@ def look(runner: Runner, plan: Mapping[str, Any], upto: str, commands: Sequence[
         commands=[_run(runner, command) for command in commands],
         record=record,
         record_problem=problem,
-        extra={"journal": _read_lines(folder / "journal.jsonl")},
+        extra={
+            "journal": _read_lines(folder / "journal.jsonl"),
+            "log": _read_end(folder / "stage-two.log"),
+            "capture": _read_json(folder / "capture-redacted.json")[0],
+        },
     )
 
 
@@ -84,6 +90,15 @@ def _read_json(path: Path) -> tuple[dict[str, Any] | None, str]:
     except ValueError:
         return None, f"{path} is not JSON"
     return (document, "") if isinstance(document, dict) else (None, f"{path} is not an object")
+
+
+def _read_end(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LOG_BYTES))
+            return file.read(LOG_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

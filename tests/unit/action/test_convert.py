@@ -85,13 +85,14 @@ def convert(monkeypatch):
     shown = []
     monkeypatch.setattr(subject, "display", SimpleNamespace(display=shown.append, vv=shown.append))
 
-    def run(host, reboot=None, check_mode=False, transport="ssh", timeout=3600, plan=None, left_behind=()):
+    def run(host, reboot=None, check_mode=False, transport="ssh", timeout=3600, plan=None, left_behind=(), folder=None):
         monkeypatch.setattr(subject, "Link", lambda connection, bound: host)
-        task = MagicMock(args={"plan": plan or PLAN, "timeout": timeout}, check_mode=check_mode, async_val=0)
+        arguments = {"plan": plan or PLAN, "timeout": timeout, **({"directory": str(folder)} if folder else {})}
+        task = MagicMock(args=arguments, check_mode=check_mode, async_val=0)
         task.action = "dualroot.migrate.convert"
         connection = MagicMock(transport=transport)
         action = subject.ActionModule(task, connection, MagicMock(), MagicMock(), MagicMock(), MagicMock())
-        left_behind = [{"rc": 0, "stdout": text, "stderr": ""} for text in (*left_behind, "", "")]
+        left_behind = [{"rc": 0, "stdout": text, "stderr": ""} for text in (*left_behind, "", "", "")]
         done = {"rc": 0, "stdout": "DUALROOT-REBOOTING\n", "stderr": ""}
         action._low_level_execute_command = MagicMock(side_effect=[reboot or done, *left_behind])
         result = action.run(task_vars={"inventory_hostname": "gate"})
@@ -216,3 +217,26 @@ def test_a_rehearsal(convert):
     assert result.outcome == "returned"
     assert result.fault is None
     assert "failed" not in result.all
+
+
+def test_a_host_that_another_run_took_over_is_not_rebooted(convert):
+    lost = {"rc": 78, "stdout": "", "stderr": 'x{"owner":"joe@office","run_id":"other"'}
+    result = convert(Host(OLD), reboot=lost)
+    assert result.fault["id"] == "convert.lock_lost"
+    assert result.fault["what"].endswith("the lock is not readable")
+    script = result.root.call_args_list[0].args[0]
+    assert 'grep -qF \'"run_id":"r"\' "$lock"' in script
+
+
+def test_the_log_of_stage_two_is_kept_while_it_can_be_read(convert, tmp_path):
+    class Talking(Host):
+        def run(self, command):
+            status, out, err = super().run(command)
+            return (0, "attach: begins\n", "") if "/run/dualroot/log" in command else (status, out, err)
+
+    result = convert(Talking(OLD, stage_two("sealed"), NEW), folder=tmp_path)
+    folder = tmp_path / "r/gate"
+    assert (folder / "stage-two.log").read_text().strip() == "attach: begins"
+    assert (folder / "stage-two.log").stat().st_mode & 0o777 == 0o600
+    assert json.loads((folder / "journal.json").read_text()) == [json.loads(JOURNAL)]
+    assert "log" not in result.all

@@ -14,6 +14,7 @@ import pytest
 from ansible.errors import AnsibleActionFail
 from ansible_collections.dualroot.migrate.plugins.action import plan, report
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document
+from ansible_collections.dualroot.migrate.plugins.module_utils.report import files
 
 from tests.unit.plan import documents as docs
 
@@ -120,3 +121,31 @@ def test_a_folder_that_cannot_be_made(run: Any, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(AnsibleActionFail, match="cannot be written"):
         run(report, directory=str(tmp_path / "file"), run_id="r1", fault={"id": "x"})
+
+
+def test_the_newest_rehearsal_calibrates_by_itself(run: Any, tmp_path: Path) -> None:
+    common = {"bundle": {"manifest_sha256": "f" * 64}, "mode": "rehearse", "outcome": "returned", "payload_bytes": 9}
+    of_host = {**common, "run_id": "2", "phases": [{"name": "attach", "seconds": 7.0}]}
+    kept = {**common, "run_id": "3", "host": "gate1", "phases": [{"name": "attach", "seconds": 9.0}]}
+    folder = files.host_folder(tmp_path / "reports", "3", "gate1")
+    facts = {**docs.facts(), "rehearsals": [of_host]}
+    assert run(plan, **_arguments(tmp_path, facts=facts))["predicted"]["phases"]["attach"] == 7
+    files.write_host(folder, {"result": kept})
+    arguments = _arguments(tmp_path, facts=facts, reports=str(tmp_path / "reports"))
+    assert run(plan, **arguments)["predicted"]["phases"]["attach"] == 9
+    arguments["options"]["manifest_sha256"] = "0" * 64
+    assert run(plan, **arguments)["predicted"]["calibrated"] == []
+
+
+def test_check_mode_shows_its_table(run: Any, tmp_path: Path) -> None:
+    judged = run(plan, **_arguments(tmp_path))
+    run.shown.clear()
+    result = run(report, True, directory=str(tmp_path / "r"), run_id="r1", index=True, hosts={"gate1": judged})
+    assert result["table"][2].startswith("gate1  planned")
+    assert run.shown == result["table"], "no page is named that was not written"
+    assert not (tmp_path / "r").exists()
+
+
+def test_the_log_of_stage_two_is_kept(run: Any, tmp_path: Path) -> None:
+    folder = Path(run(report, directory=str(tmp_path), run_id="r1", log="attach\n")["folder"])
+    assert (folder / "stage-two.log").read_text() == "attach\n"

@@ -101,6 +101,7 @@ def facts() -> dict[str, Any]:
         "lifeboat_budget_bytes": 5600 * MIB,
         "lifeboat_held_bytes": 544 * MIB,
         "lifeboat_doubt": "",
+        "rehearsals": [],
         "interfaces": [
             {
                 "name": "ens3",

@@ -118,7 +118,7 @@ def records_of(tasks):
             yield from records_of(task.get(part, []))
 
 
-@pytest.mark.parametrize("name", ["guard", "after_fault"])
+@pytest.mark.parametrize("name", ["guard", "after_fault", "refused"])
 def test_the_words_of_playbooks_are_those_of_the_catalogue(name):
     tasks = yaml.safe_load((REPOSITORY / f"playbooks/tasks/{name}.yml").read_text(encoding="utf-8"))
     kinds = {kind.id: kind for kind in all_kinds()}

@@ -62,6 +62,7 @@ def test_a_result_has_every_field() -> None:
         "downtime_seconds": 131.0,
         "peak_ram_bytes": 400 << 20,
         "payload_bytes": 180 << 20,
+        "resumed": 0,
         "boot_ids": {"old": "o", "stage_two": "s", "new": "n"},
         "bundle": plan["bundle"],
         "layout": "small",
@@ -96,8 +97,25 @@ def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
 
 
 def test_a_host_name_never_leads_out(tmp_path: Path) -> None:
-    assert files.host_folder(tmp_path, RUN, "../../etc") == tmp_path / RUN / ".._.._etc"
-    assert files.host_folder(tmp_path, RUN, "..") == tmp_path / RUN / "_.."
+    for name in ("../../etc", "..", ".", "", "a/b", "a b", "h\u00f6st", "\ud800", "x" * 300, "a\nb"):
+        folder = files.host_folder(tmp_path, RUN, name)
+        assert folder.parent == tmp_path / RUN
+        assert folder.resolve().parent == (tmp_path / RUN).resolve()
+        folder.mkdir(parents=True)
+
+
+def test_no_two_hosts_share_a_folder(tmp_path: Path) -> None:
+    names = ["a/b", "a_b", "_a_b", "a b", "gw-1.example.net", "fe80::1", "x" * 300, "x" * 301, files._safe("a/b")]
+    folders = [files.host_folder(tmp_path, RUN, name) for name in names]
+    assert len(set(folders)) == len(names)
+    assert files.host_folder(tmp_path, RUN, "gw-1.example.net").name == "gw-1.example.net"
+
+
+def test_the_page_names_hosts_and_not_folders(tmp_path: Path) -> None:
+    files.write_host(files.host_folder(tmp_path, RUN, "rack/7"), {"result": {"host": "rack/7"}})
+    # A record that says it is of another host is not believed.
+    files.write_host(files.host_folder(tmp_path, RUN, "gate1"), {"result": {"host": "gate2"}})
+    assert sorted(files.read_run(tmp_path, RUN)) == ["gate1", "rack/7"]
 
 
 def test_an_unknown_document_is_a_mistake(tmp_path: Path) -> None:
