@@ -40,9 +40,9 @@ class StageTwo:
     message: str = ""
     plan_digest: str = ""
     mode: str = "convert"
+    fault: Mapping[str, Any] | None = None
     #: how often stage two was started again from its lifeboat after a cut, as it tells itself
     resumed: int = 0
-    fault: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
