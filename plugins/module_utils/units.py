@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 TIB = 1 << 40
+#: The last byte that the kernel can name (``loff_t``).
+LARGEST = (1 << 63) - 1
 
 _FACTORS = {"B": 1, "KiB": KIB, "MiB": MIB, "GiB": GIB, "TiB": TIB}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *(B|KiB|MiB|GiB|TiB)")
@@ -22,12 +25,19 @@ def parse_size(text: str | int) -> int:
     """
     if isinstance(text, int) and not isinstance(text, bool):
         if text < 0:
-            raise ValueError(f"a size is never negative: {text}")
-        return text
+            raise ValueError("a size is never negative")
+        return _possible(text)
     match = _SIZE.fullmatch(str(text).strip())
     if match is None:
         raise ValueError(f"not a size: {text!r} (write for example 512 MiB)")
-    return int(float(match.group(1)) * _FACTORS[match.group(2)])
+    # Not float: it has 53 bits, and an end.
+    return _possible(int(Fraction(match.group(1)) * _FACTORS[match.group(2)]))
+
+
+def _possible(count: int) -> int:
+    if count > LARGEST:
+        raise ValueError("larger than any disk")
+    return count
 
 
 def format_size(count: int) -> str:

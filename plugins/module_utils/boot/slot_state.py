@@ -146,14 +146,14 @@ def parse(block: bytes) -> SlotState:
         raise Damaged(f"it has {len(block)} bytes instead of {BLOCK_BYTES}")
     values = _variables(block)
     if values.get("dr_version") != FORMAT:
-        raise Damaged(f"its format is {values.get('dr_version', '')!r} instead of {FORMAT!r}")
+        raise Damaged(f"dr_version: its format is {values.get('dr_version', '')!r} instead of {FORMAT!r}")
     order = tuple(values.get("dr_order", "").split())
     if not order or len(set(order)) != len(order) or not set(order) <= set(SLOTS):
-        raise Damaged(f"its order of slots is {' '.join(order)!r}")
+        raise Damaged(f"dr_order: its order of slots is {' '.join(order)!r}")
     slots = {slot: values.get(f"dr_{slot}", "empty") for slot in SLOTS}
     for slot, state in slots.items():
         if state not in STATES:
-            raise Damaged(f"slot {slot} has the unknown state {state!r}")
+            raise Damaged(f"dr_{slot}: slot {slot} has the unknown state {state!r}")
     following = values.get("dr_next", "")
     return SlotState(
         order=order,

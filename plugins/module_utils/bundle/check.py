@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,7 +97,7 @@ def read_layout(source: Source, manifest: Manifest, name: str) -> Any:
     check_size(entry, len(raw))
     check_digest(entry, hashlib.sha256(raw).hexdigest())
     try:
-        return json.loads(raw)
+        return parse(raw)
     except ValueError as error:
         raise Fault(kinds.LAYOUT_UNREADABLE, file=entry.file, reason=str(error)) from error
 

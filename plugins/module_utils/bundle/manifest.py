@@ -17,6 +17,7 @@ from typing import Any
 
 from ..faults import bundle as kinds
 from ..faults.fault import Fault
+from ..shape import foreign, line, printable
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -87,6 +88,7 @@ class Manifest:
 def load(document: Any) -> Manifest:
     """Return the checked manifest; raises ``bundle.manifest_invalid`` or ``bundle.architecture``."""
     reader = _Reader()
+    reader.problems += foreign(document)
     top = reader.mapping(document, "")
     if reader.number(top, "format", "") != FORMAT:
         reader.problems.append(f".format: this release reads {FORMAT} only")
@@ -120,7 +122,9 @@ def load(document: Any) -> Manifest:
     if not layouts:
         reader.problems.append(".layouts: must name at least one layout")
     elif manifest.layout and manifest.layout not in layouts:
-        reader.problems.append(f".layout: {manifest.layout} is not among .layouts ({', '.join(sorted(layouts))})")
+        reader.problems.append(
+            f".layout: {manifest.layout} is not among .layouts ({', '.join(sorted(map(str, layouts)))})"
+        )
     if reader.problems:
         raise Fault(kinds.MANIFEST_INVALID, problems="; ".join(reader.problems))
     if manifest.architecture not in ARCHITECTURES:
@@ -199,9 +203,9 @@ class _Reader:
 
     def text(self, owner: Mapping[str, Any], key: str, path: str) -> str:
         value = owner.get(key)
-        if isinstance(value, str) and value:
+        if isinstance(value, str) and value and not line(value) and not printable(value):
             return value
-        self.problems.append(f"{path}.{key}: must be a text")
+        self.problems.append(f"{path}.{key}: must be a text of one line")
         return ""
 
     def number(self, owner: Mapping[str, Any], key: str, path: str) -> int:

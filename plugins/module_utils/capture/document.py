@@ -16,8 +16,10 @@ from typing import Any
 from ..faults import capture as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
+from ..shape import foreign, parse
 from . import accounts, extra_paths, identity, network, secure_shell
 from .finding import finding
+from .shape import problems as shape_problems
 
 VERSION = 1
 
@@ -58,14 +60,23 @@ def dump(document: Mapping[str, Any]) -> str:
 def load(path: Path) -> dict[str, Any]:
     """Read a document that ``dump`` made; ``Fault`` ``capture.document_invalid`` for anything else."""
     try:
-        document = json.loads(path.read_bytes())
+        document = parse(path.read_bytes())
     except (OSError, ValueError) as error:
         # Not the error's own text for bad JSON: it may quote the secret that it stumbled on.
         problem = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=problem) from None
-    if not isinstance(document, dict) or document.get("version") != VERSION:
-        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=f"its version is not {VERSION}")
-    missing = [key for key in ("network", "accounts", "ssh", "hostname") if key not in document]
-    if missing:
-        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem=f"it lacks {', '.join(missing)}")
-    return document
+    return check(document, path)
+
+
+def check(document: Any, path: Path | str) -> dict[str, Any]:
+    """Return the document if it has the shape of a capture; ``path`` is for the fault's text.
+
+    Raises ``Fault`` ``capture.document_invalid`` with every wrong field and its path.
+    """
+    found = foreign(document) if isinstance(document, dict) else [".: a mapping is needed"]
+    if not found and document.get("version") != VERSION:
+        found = [f".version: its version is not {VERSION}"]
+    found = found or shape_problems(document)
+    if found:
+        raise Fault(kinds.DOCUMENT_INVALID, path=path, problem="; ".join(found))
+    return dict(document)

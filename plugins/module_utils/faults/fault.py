@@ -45,7 +45,7 @@ class Fault(Exception):
 
     @property
     def what(self) -> str:
-        return self.kind.what.format(**self.particulars)
+        return self._filled(self.kind.what)
 
     def record(self) -> dict[str, str]:
         """Return ``{id, phase, what, why, how}``, all strings."""
@@ -53,6 +53,10 @@ class Fault(Exception):
             "id": self.kind.id,
             "phase": self.kind.phase,
             "what": self.what,
-            "why": self.kind.why.format(**self.particulars),
-            "how": self.kind.how.format(**self.particulars),
+            "why": self._filled(self.kind.why),
+            "how": self._filled(self.kind.how),
         }
+
+    def _filled(self, template: str) -> str:
+        # Half characters, as a name of a file may have them, would break whoever prints the fault.
+        return template.format(**self.particulars).encode("utf-8", "backslashreplace").decode()

@@ -31,10 +31,10 @@ def from_document(model: type[Model], document: Any, path: str = "") -> Model:
     if not isinstance(document, Mapping):
         raise ShapeError(f"{path or '.'}: a mapping is needed")
     hints = get_type_hints(model)
-    unknown = sorted(set(document) - set(hints))
+    unknown = sorted(map(ascii, set(document) - set(hints)))
     missing = sorted(set(hints) - set(document))
     if unknown or missing:
-        raise ShapeError(f"{path or '.'}: keys missing: {missing}, unknown: {unknown}")
+        raise ShapeError(f"{path or '.'}: keys missing: {missing}, unknown: [{', '.join(unknown)}]")
     values = {name: _decode(hint, document[name], f"{path}.{name}") for name, hint in hints.items()}
     return model(**values)
 

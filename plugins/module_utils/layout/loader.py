@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .. import shape
 from ..faults import layout as kinds
 from ..faults.fault import Fault
 from ..units import MIB, parse_size
 from .model import (
     ATTRIBUTES,
     LABEL_LENGTHS,
-    MOMENTS,
     TYPE_GUIDS,
     FileSystem,
     Layout,
@@ -23,6 +23,7 @@ from .model import (
     Volume,
     VolumeGroup,
 )
+from .names import LVM_NAME, MOMENTS
 from .reading import Node, Problem, Problems
 from .references import check as check_references
 
@@ -48,8 +49,6 @@ _SLOT = ("root",)
 
 _ID = re.compile(r"[a-z][a-z0-9_]*")
 _GUID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
-#: Characters that LVM allows in names, lvm(8) "VALID NAMES".
-_LVM_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}")
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,2})?) *%")
 
 
@@ -73,7 +72,7 @@ def read(document: Any) -> tuple[Layout, tuple[Problem, ...]]:
     if version is not None and version != VERSION:
         problems.add(".version", f"{version!r} is not known here; this collection reads version {VERSION}")
     node.choice("table", ("gpt",), "gpt")
-    node.text("description", "")
+    _description(node)
     partitions = tuple(_partition(item, path, problems) for path, item in node.items("partitions"))
     moments = {one.id: one.at for one in partitions}
     groups = tuple(_group(item, path, problems, moments) for path, item in node.items("volume_groups", required=False))
@@ -111,7 +110,7 @@ def read_volume(value: Any, path: str, problems: Problems, at: str) -> Volume:
     node = Node(value, path, _VOLUME, problems)
     identity = _identity(node)
     name = node.text("name", identity)
-    if name and not _LVM_NAME.fullmatch(name):
+    if name and not LVM_NAME.fullmatch(name):
         problems.add(f"{path}.name", f"{name!r} is no name that LVM allows")
     return Volume(
         id=identity,
@@ -145,7 +144,7 @@ def _group(value: Any, path: str, problems: Problems, moments: dict[str, str]) -
     node = Node(value, path, _GROUP, problems)
     identity = _identity(node)
     name = node.text("name", identity)
-    if name and not _LVM_NAME.fullmatch(name):
+    if name and not LVM_NAME.fullmatch(name):
         problems.add(f"{path}.name", f"{name!r} is no name that LVM allows")
     partitions = tuple(str(item) for _where, item in node.items("partitions"))
     if not partitions and node.has("partitions"):
@@ -174,12 +173,21 @@ def _file_system(value: Any, path: str, problems: Problems, moments: dict[str, s
     mount = node.text("mount", "")
     if mount and (not mount.startswith("/") or ".." in mount.split("/") or mount != mount.rstrip("/") != ""):
         problems.add(f"{path}.mount", f"{mount!r} is not an absolute path without a trailing slash")
+    if label.startswith("-"):
+        problems.add(f"{path}.label", f"{label!r} would be taken for an option of mkfs")
     if any(character.isspace() for character in mount):
         problems.add(f"{path}.mount", f"{mount!r} has a blank, which separates the fields of fstab")
     options = node.text("options", "defaults")
     if any(character.isspace() for character in options):
         problems.add(f"{path}.options", "options are separated by commas, without spaces")
     return FileSystem(on, kind, label, mount, options, node.choice("at", MOMENTS, moments.get(on, "convert")))
+
+
+def _description(node: Node) -> None:
+    """The one text that may have several lines; it is for people, and nothing reads it."""
+    value = node.raw("description", required=False)
+    if value is not None and shape.printable(value):
+        node.problems.add(f"{node.path}.description", shape.printable(value))
 
 
 def _identity(node: Node) -> str:
@@ -215,7 +223,7 @@ def _minimum(node: Node) -> int:
 def _bytes(node: Node, key: str, hint: str) -> int:
     value = node.raw(key)
     path = f"{node.path}.{key}"
-    if isinstance(value, str) and value.isdigit():
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         value = int(value)
     if not isinstance(value, (str, int)) or isinstance(value, bool):
         node.problems.add(path, f"not a size: {value!r} ({hint})")

@@ -16,9 +16,8 @@ from ..disk.nodes import partition_node, volume_node
 from ..faults import layout as kinds
 from ..faults.fault import Fault
 from . import codec
-
-#: When a part of a layout is made, in order.
-MOMENTS = ("convert", "commit")
+from .consistent import problems
+from .names import MOMENTS
 
 #: Partition types by name; sources: UEFI specification table 5-7, the GRUB manual on BIOS boot,
 #: the Discoverable Partitions Specification.
@@ -197,12 +196,19 @@ class ResolvedLayout:
         return document
 
     @classmethod
-    def from_document(cls, document: Any) -> ResolvedLayout:
-        """Raises ``Fault`` ``layout.unreadable`` when the document is not a resolved layout."""
+    def from_document(cls, document: Any, path: str = "") -> ResolvedLayout:
+        """Raises ``Fault`` ``layout.unreadable`` when the document is not a resolved layout.
+
+        ``path`` is where it lies inside another document, ``.layout`` in a plan.
+        """
         try:
-            return codec.from_document(cls, document)
+            layout = codec.from_document(cls, document, path)
         except codec.ShapeError as error:
             raise Fault(kinds.UNREADABLE, problem=str(error)) from error
+        found = problems(layout)
+        if found:
+            raise Fault(kinds.UNREADABLE, problem="; ".join(f"{path}{one}" for one in found))
+        return layout
 
     def partition(self, partition_id: str) -> ResolvedPartition:
         return next(part for part in self.partitions if part.id == partition_id)

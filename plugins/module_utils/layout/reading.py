@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .. import shape
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -57,7 +59,8 @@ class Node:
         self._values = value
         for key in value:
             if key not in known:
-                problems.add(f"{path}.{key}", f"unknown key{nearest(str(key), known)}")
+                name = key if isinstance(key, str) and key.isprintable() else ascii(key)
+                problems.add(f"{path}.{name}", f"unknown key{nearest(str(key), known)}")
 
     def has(self, key: str) -> bool:
         return self._values.get(key) is not None
@@ -75,6 +78,10 @@ class Node:
             return default or ""
         if not isinstance(value, str):
             self.problems.add(f"{self.path}.{key}", f"a text is needed, not {_kind(value)}")
+            return default or ""
+        wrong = shape.printable(value) or shape.line(value) or ("" if value or default == "" else "must not be empty")
+        if wrong:
+            self.problems.add(f"{self.path}.{key}", wrong)
             return default or ""
         return value
 

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .model import MOMENTS, TYPE_GUIDS, FileSystem, Layout, VolumeGroup
+from .model import TYPE_GUIDS, FileSystem, Layout, VolumeGroup
+from .names import MOMENTS, SLOTS
 from .reading import Problems, nearest
 
 #: Where the dispatch partition is mounted in the new system.
 DISPATCH_MOUNT = "/boot/dispatch"
-
-SLOTS = ("a", "b")
 
 #: What must lie in the slot's own root: the dispatcher reads kernel and slot.cfg there (/boot), and a
 #: system finds its fstab in /etc before it mounts anything. The others belong to the kernel.

@@ -16,6 +16,9 @@ from typing import Any
 
 from ..faults import plan as kinds
 from ..faults.fault import Fault
+from ..layout.model import ResolvedLayout
+from ..shape import foreign
+from .content import problems as content_problems
 
 VERSION = 1
 #: Clocks of hosts without a battery may be behind by this much before a plan seems to come from the future.
@@ -81,6 +84,9 @@ def digest(document: Mapping[str, Any]) -> str:
 
 def freeze(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the plan with its digest; raises ``Fault`` ``plan.invalid`` for a wrong shape."""
+    problems = foreign(document)
+    if problems:
+        raise Fault(kinds.INVALID, problems="; ".join(problems))
     frozen = {**document, "digest": digest(document)}
     return load(frozen)
 
@@ -91,7 +97,7 @@ def load(document: Any) -> dict[str, Any]:
     Raises ``Fault`` ``plan.invalid`` with every wrong field and its path, ``layout.unreadable`` likewise
     for its layout, or ``plan.digest_mismatch``.
     """
-    problems: list[str] = []
+    problems = foreign(document)
     _check(SHAPE, document, "", problems)
     if not problems:
         problems += [
@@ -99,11 +105,13 @@ def load(document: Any) -> dict[str, Any]:
             for name, allowed in _CHOICES.items()
             if document[name] not in allowed
         ]
+        problems += content_problems(document)
     if problems:
         raise Fault(kinds.INVALID, problems="; ".join(problems))
     found = digest(document)
     if found != document["digest"]:
         raise Fault(kinds.DIGEST, found=found, wanted=document["digest"])
+    ResolvedLayout.from_document(document["layout"], ".layout")
     return dict(document)
 
 
@@ -131,7 +139,7 @@ def _check(shape: Any, value: Any, path: str, problems: list[str]) -> None:
             else:
                 _check(inner, value[name], f"{path}.{name}", problems)
         if shape is not None:
-            problems += [f"{path}.{name}: unknown" for name in sorted(set(value) - set(shape))]
+            problems += [f"{path}.{name}: unknown" for name in sorted(map(str, set(value) - set(shape)))]
     elif isinstance(shape, list):
         if not isinstance(value, (list, tuple)):
             problems.append(f"{path}: a list is needed")

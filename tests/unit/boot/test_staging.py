@@ -21,6 +21,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault impo
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document
 from ansible_collections.dualroot.migrate.plugins.module_utils.probe.mounts import Place
 
+from tests.support import layouts
 from tests.support.fake_runner import FakeRunner, failed
 
 SECRET = "$6$canary-hash"
@@ -127,12 +128,12 @@ def _plan() -> dict[str, Any]:
             "size_bytes": 1,
             "sector_bytes": 512,
         },
-        "layout": {},
+        "layout": layouts.resolved().to_document(),
         "slot": "a",
         "firmware": "bios",
         "renderer": "networkd",
-        "kernel_arguments": ["console=ttyS0"],
         "esp": None,
+        "kernel_arguments": ["console=ttyS0"],
         "login_user": "admin",
         "lifeboat": "none",
         "predicted": {},

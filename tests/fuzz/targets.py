@@ -1,0 +1,283 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is fuzzed: how an input is read by the code that reads it in earnest, and what must hold then.
+
+``run`` returns what a document was accepted as, or raises the ``Fault`` that refused it. Anything
+else that is raised is a failure, and so is a refusal without the path of a field.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.dualroot.migrate.plugins.module_utils import shape
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import dispatcher, slot_state
+from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import manifest
+from ansible_collections.dualroot.migrate.plugins.module_utils.capture import (
+    accounts_merge,
+    document,
+    network,
+    redact,
+    secure_shell,
+)
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import bundle as bundle_kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import layout as layout_kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import plan as plan_kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout import loader
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
+from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document as plans
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import fstab
+
+from tests.support import layouts
+from tests.unit.capture.conftest import Host
+from tests.unit.plan import documents, sample
+
+#: How a fault names a place of a document: ``.slots.a.root: …``, ``.: …``, ``.partitions[2].size: …``.
+PATH = re.compile(r"(?:^|[ ;(])\.(?:[^\s:;]*)?:")
+#: A place of the slot state file: the name of a variable, or what is wrong with the whole block.
+STATE_PLACE = re.compile(r"dr_\w+:|it has \d+ bytes|does not begin as|is no variable|no text|it reads back")
+
+
+class Broken(AssertionError):
+    """A property does not hold."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One kind of input; ``seeds`` are documents, or bytes where ``raw`` says so.
+
+    ``faults`` are the ids that may refuse it; of those in ``whole`` the path is not asked for, because they are
+    about the document as a whole: that it is no JSON, that its digest is another, that the disk is too small.
+    """
+
+    name: str
+    seeds: Callable[[], list[Any]]
+    run: Callable[[Any], object]
+    faults: frozenset[str]
+    whole: frozenset[str] = field(default=frozenset())
+    raw: bool = False
+    place: re.Pattern[str] = PATH
+
+
+def check(target: Target, given: Any) -> str:
+    """Run one input; return ``accepted``, or the id of the fault. Raises ``Broken`` or what the code raised."""
+    try:
+        target.run(given)
+    except Fault as fault:
+        record = fault.record()
+        shown = "\n".join(record.values())
+        if fault.id not in target.faults:
+            raise Broken(f"refused by {fault.id}, which is about something else: {fault.what[:300]}") from fault
+        if fault.id not in target.whole and not target.place.search(fault.what):
+            raise Broken(f"the fault names no path: {fault.what[:300]}") from fault
+        try:
+            shown.encode()
+        except UnicodeEncodeError as error:
+            raise Broken(f"the fault cannot be printed: {fault.what[:300]!r}") from error
+        return fault.id
+    return "accepted"
+
+
+def must(holds: bool, what: str) -> None:
+    if not holds:
+        raise Broken(what)
+
+
+# --- layout --------------------------------------------------------------------------------------
+
+_DISKS = (DiskGeometry(8 << 30, 512), DiskGeometry(8 << 30, 4096), DiskGeometry(3 << 40, 512))
+
+
+def layout_seeds() -> list[Any]:
+    return [layouts.document("va"), layouts.document("dual"), documents.layout()]
+
+
+def layout_run(given: Any) -> object:
+    loaded = loader.load(given)
+    for disk in _DISKS:
+        resolved = resolve(loaded, disk, layouts.RUN_ID)
+        text = json.dumps(resolved.to_document())
+        must(ResolvedLayout.from_document(json.loads(text)) == resolved, "a resolved layout does not round-trip")
+    return loaded
+
+
+# --- the resolved layout of a plan ---------------------------------------------------------------
+
+
+def resolved_seeds() -> list[Any]:
+    return [layouts.resolved(name, sector_bytes=size).to_document() for name in ("va", "dual") for size in (512, 4096)]
+
+
+def resolved_run(given: Any) -> object:
+    resolved = ResolvedLayout.from_document(given)
+    must(ResolvedLayout.from_document(resolved.to_document()) == resolved, "does not round-trip")
+    for slot in resolved.slots:
+        fstab.render(resolved, slot)
+        must(bool(resolved.device("/dev/sda", resolved.slots[slot].root)), "a root has no device")
+    must(bool(resolved.file_system(resolved.dispatch).mount), "nothing is mounted from dispatch")
+    return resolved
+
+
+# --- manifest ------------------------------------------------------------------------------------
+
+
+def manifest_seeds() -> list[Any]:
+    second = documents.manifest()
+    second["layouts"]["dual"] = {"file": "layouts/dual.json", "sha256": "a" * 64, "size": 1}
+    return [documents.manifest(), second]
+
+
+def manifest_run(given: Any) -> object:
+    loaded = manifest.load(given)
+    again = manifest.load(json.loads(json.dumps(manifest.to_document(loaded))))
+    must(again == loaded, "a manifest does not round-trip")
+    list(loaded.files())
+    return loaded
+
+
+def manifest_bytes_seeds() -> list[bytes]:
+    return [json.dumps(one, indent=1).encode() for one in manifest_seeds()]
+
+
+def manifest_bytes_run(given: bytes) -> object:
+    try:
+        found = shape.parse(given)
+    except ValueError as error:
+        raise Fault(bundle_kinds.MANIFEST_INVALID, problems=f".: it is not JSON ({ascii(str(error))})") from error
+    return manifest_run(found)
+
+
+# --- plan ----------------------------------------------------------------------------------------
+
+
+def plan_seeds() -> list[Any]:
+    return [sample.plan("va"), sample.plan("dual")]
+
+
+def plan_run(given: Any) -> object:
+    """Freeze what was changed, so that the digest does not hide what lies behind it."""
+    frozen = plans.freeze(given) if isinstance(given, dict) else plans.load(given)
+    must(plans.load(json.loads(json.dumps(frozen))) == frozen, "a plan does not round-trip")
+    resolved = ResolvedLayout.from_document(frozen["layout"])
+    dispatcher.render(frozen)
+    dispatcher.early_config(frozen)
+    fstab.render(resolved, frozen["slot"])
+    for moment in (0, 1795201200, 1 << 40):
+        try:
+            plans.check_expiry(frozen, moment)
+        except Fault as fault:
+            fault.record()
+    return frozen
+
+
+# --- capture -------------------------------------------------------------------------------------
+
+_PASSWD = (
+    "root:x:0:0:root:/root:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\nold:x:1000:1000::/home/old:/bin/sh\n"
+)
+_GROUP = "root:x:0:\nsudo:x:27:\nold:x:1000:\n"
+
+
+@functools.lru_cache(maxsize=1)
+def _captures() -> str:
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("debian11-static", "debian11-dhcp", "centos7-two-nics", "ubuntu2204-netplan"):
+            host = Host(name, Path(folder) / name)
+            paths = ["/opt/gateway"] if name == "debian11-static" else []
+            found.append(document.read(host.root, host.runner, {"extra_paths": paths}))
+    return json.dumps(found)
+
+
+def capture_seeds() -> list[Any]:
+    found: list[Any] = json.loads(_captures())
+    return found
+
+
+def capture_run(given: Any) -> object:
+    loaded = document.check(given, "capture.json")
+    must(document.check(json.loads(document.dump(loaded)), "capture.json") == loaded, "a capture does not round-trip")
+    for renderer in ("networkd", "ifupdown"):
+        for path, text in network.render(loaded["network"], renderer).items():
+            must(path.startswith("/etc/") and ".." not in path.split("/"), f"would write {path!r}")
+            text.encode("utf-8", "surrogateescape")
+    merged = accounts_merge.merge(loaded["accounts"], _PASSWD, "root:*:1::::::\n", _GROUP, shells="/bin/sh")
+    for text, width in ((merged.passwd, 7), (merged.shadow, 9), (merged.group, 4)):
+        must({line.count(":") + 1 for line in text.splitlines()} <= {width}, f"odd lines in {text!r}")
+        text.encode("utf-8", "surrogateescape")
+    secure_shell.settings_text(loaded["ssh"], host_key_paths=secure_shell.private_keys(loaded["ssh"]))
+    redact.redact(loaded)
+    return loaded
+
+
+# --- slot state ----------------------------------------------------------------------------------
+
+
+def state_seeds() -> list[bytes]:
+    start = slot_state.initial(("a", "b"))
+    trying = slot_state.mark_trying(slot_state.mark_good(start, "b"), "a", 2)
+    states = [start, trying, slot_state.boot_next(slot_state.mark_good(start, "a"), "r")]
+    return [slot_state.serialize(state) for state in states]
+
+
+@functools.lru_cache(maxsize=1)
+def _state_folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix="dualroot-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+
+
+def state_run(given: bytes) -> object:
+    """Read the input as both copies, so that nothing but it can be believed."""
+    folder = _state_folder()
+    for name in slot_state.FILE_NAMES:
+        (folder / name).write_bytes(given)
+    state = slot_state.read(folder).state
+    block = slot_state.serialize(state)
+    must(len(block) == slot_state.BLOCK_BYTES, "a block of another size")
+    must(slot_state.parse(block) == state, "a state does not round-trip")
+    must(state.choice() in (*slot_state.SLOTS, slot_state.RECOVERY), "a choice that is none")
+    return state
+
+
+def clean_up() -> None:
+    """Remove what the targets left in memory file systems."""
+    if _state_folder.cache_info().currsize:
+        shutil.rmtree(_state_folder(), ignore_errors=True)
+        _state_folder.cache_clear()
+
+
+_LAYOUT_FAULTS = frozenset(kind.id for kind in (layout_kinds.DISK_TOO_SMALL, layout_kinds.GROUP_TOO_SMALL))
+_ALL = (
+    Target(
+        "layout", layout_seeds, layout_run, frozenset({layout_kinds.INVALID.id, *_LAYOUT_FAULTS}), whole=_LAYOUT_FAULTS
+    ),
+    Target("resolved", resolved_seeds, resolved_run, frozenset({layout_kinds.UNREADABLE.id})),
+    Target(
+        "manifest",
+        manifest_seeds,
+        manifest_run,
+        frozenset({bundle_kinds.MANIFEST_INVALID.id, bundle_kinds.ARCHITECTURE.id}),
+        whole=frozenset({bundle_kinds.ARCHITECTURE.id}),
+    ),
+    Target(
+        "manifest-bytes",
+        manifest_bytes_seeds,
+        manifest_bytes_run,
+        frozenset({bundle_kinds.MANIFEST_INVALID.id, bundle_kinds.ARCHITECTURE.id}),
+        whole=frozenset({bundle_kinds.ARCHITECTURE.id}),
+        raw=True,
+    ),
+    Target("plan", plan_seeds, plan_run, frozenset({plan_kinds.INVALID.id, layout_kinds.UNREADABLE.id})),
+    Target("capture", capture_seeds, capture_run, frozenset({"capture.document_invalid"})),
+    Target("state", state_seeds, state_run, frozenset({"boot.state_lost"}), raw=True, place=STATE_PLACE),
+)
+TARGETS = {target.name: target for target in _ALL}
