@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +92,8 @@ def _apart(size: int, position: int, pieces: int) -> tuple[Extent, ...]:
     return tuple(reversed(extents))
 
 
-def boot(disks: Mapping[Path, str], *, memory: int = 128, seconds: int = BOOT_SECONDS) -> Boot:
-    """Start a machine with disk images, each with its hardware, the first being the BIOS's first."""
+def machine_argv(disks: Mapping[Path, str], memory: int = 128) -> list[str]:
+    """Return the command of a machine with disk images, each with its hardware, the first being the BIOS's first."""
     argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", str(memory), "-display", "none", "-serial", "stdio"]
     argv += ["-monitor", "none", "-no-reboot", "-net", "none"]
     for index, (image, hardware) in enumerate(disks.items()):
@@ -102,11 +101,11 @@ def boot(disks: Mapping[Path, str], *, memory: int = 128, seconds: int = BOOT_SE
         argv += ["-drive", f"file={image},format=raw,if=none,id={drive},cache=writethrough"]
         argv += [word.format(drive=drive) for word in HARDWARE[hardware]]
         argv[-1] += f",bootindex={index + 1}"
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=seconds, check=True)
+    return argv
+
+
+def boot(disks: Mapping[Path, str]) -> Boot:
+    """Start a machine and return what it said until it reset."""
+    argv = machine_argv(disks)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=BOOT_SECONDS, check=True)
     return Boot(_SEQUENCE.sub("", done.stdout.decode("latin-1")).replace("\r", ""))
-
-
-def timed_boot(disks: Mapping[Path, str], **options: int) -> tuple[float, Boot]:
-    started = time.monotonic()
-    found = boot(disks, **options)
-    return time.monotonic() - started, found
