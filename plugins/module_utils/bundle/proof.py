@@ -15,7 +15,6 @@ import binascii
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 from ..faults import bundle as bundle_kinds
 from ..faults import proof as kinds
 from ..faults.fault import Fault
+from ..plan.document import check_expiry
 from ..runner import Runner
 from . import signature
 from .manifest import FILE_NAME, SIGNATURE_NAME, BundleFile, Manifest, load
@@ -65,12 +65,20 @@ def unpack(document: Mapping[str, Any]) -> dict[str, bytes]:
         raise Fault(kinds.INCOMPLETE, file=FILE_NAME, problem="it is not base64") from error
 
 
-def check_on_host(runner: Runner, document: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, bytes]:
+def check_on_host(
+    runner: Runner, document: Mapping[str, Any], plan: Mapping[str, Any], capture: Mapping[str, Any], now: float
+) -> dict[str, bytes]:
     """Check the proof before the reboot; return its files by name, for the host's part of the initramfs.
 
+    ``capture`` was read on this host, for this run; ``now`` is the host's clock.
     Uses the host's ``openssl`` where it has one that knows CMS, or else the one beside the bundled interpreter.
-    Raises what ``check`` raises, and ``proof.no_openssl``.
+    Raises what ``check`` and ``check_machine`` raise, ``plan.expired``, and ``proof.no_openssl``.
     """
+    check_expiry(plan, now)
+    check_machine(plan, capture)
+    # Not at the top: stage two has its files already and need not load it.
+    import tempfile
+
     files = unpack(document)
     with tempfile.TemporaryDirectory(prefix="dualroot-") as scratch:
         for name, content in files.items():
@@ -181,6 +189,6 @@ def _read(folder: Path, name: str) -> bytes:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise Fault(kinds.INCOMPLETE, file=name, problem=error.strerror or "it cannot be read") from error
-    if len(content) > MAX_BYTES:
-        raise Fault(kinds.INCOMPLETE, file=name, problem="it is far too large")
+    if not content or len(content) > MAX_BYTES:
+        raise Fault(kinds.INCOMPLETE, file=name, problem="it is far too large" if content else "it is empty")
     return content
