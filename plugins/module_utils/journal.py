@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Optional, Union
 
 from .archive.durable import write_all, write_file
+from .shape import parse
 
 #: ``resume``: stage two was started again after the machine went down in the middle of it.
 EVENTS = ("start", "done", "fail", "skip", "resume")

@@ -136,6 +136,9 @@ def capture(module: Any, runner: Any, root: Path) -> dict[str, Any]:
     refusal = next((one for one in wanted["findings"] if one["severity"] == "refuse"), None)
     if refusal is not None and module.params["dest"]:
         raise fault_of(refusal)
+    if module.params["dest"]:
+        # Now, and not when stage two reads it: the old system is still running.
+        document.check(wanted, module.params["dest"])
     after = redact(wanted)
     before, changed = write(module, wanted, root)
     result: dict[str, Any] = {

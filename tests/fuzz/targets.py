@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.dualroot.migrate.plugins.module_utils import journal as journals
 from ansible_collections.dualroot.migrate.plugins.module_utils import shape
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import dispatcher, slot_state
 from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import manifest
@@ -35,6 +36,8 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault impo
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout import loader
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import log
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import model as boat
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document as plans
 from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import fstab
 
@@ -248,6 +251,72 @@ def state_run(given: bytes) -> object:
     return state
 
 
+# --- lifeboat.json and the two journals ----------------------------------------------------------
+
+_MIB = 1 << 20
+
+
+def lifeboat_seeds() -> list[Any]:
+    sizes = dict(zip(boat.PARTS, (8 * _MIB, 50 * _MIB, 20480, 180 * _MIB, boat.JOURNAL_BYTES, boat.CORE_BYTES)))
+    found = []
+    for areas in ([boat.Extent(4 << 30, 1 << 30)], [boat.Extent((4 + n) << 30, 20 * _MIB) for n in range(20)]):
+        if len(areas) > 1:
+            areas.append(boat.Extent(30 << 30, 60 * _MIB))
+        places = boat.place(sizes, areas)
+        parts = {
+            name: boat.Part(name, size, "" if name in ("host", "journal", "core") else "c" * 64, places[name])
+            for name, size in sizes.items()
+        }
+        found.append(boat.Lifeboat(layouts.RUN_ID, "d" * 64, 32 << 30, 512, parts).to_document())
+    return found
+
+
+def lifeboat_run(given: Any) -> object:
+    loaded = boat.Lifeboat.from_document(given)
+    again = boat.Lifeboat.from_document(json.loads(json.dumps(loaded.to_document())))
+    must(again == loaded, "a lifeboat does not round-trip")
+    for name in boat.PARTS:
+        part = loaded.part(name)
+        must(sum(one.length for one in part.extents) >= part.size, f"{name} has less room than content")
+        must(all(one.end <= loaded.disk_bytes for one in part.extents), f"{name} lies beyond the disk")
+    return loaded
+
+
+def disk_journal_seeds() -> list[bytes]:
+    nonce, header = b"12345678", {"run_id": layouts.RUN_ID, "plan_digest": "d" * 64}
+    records = [{"phase": "restore", "step": f"step{number}", "event": "done"} for number in range(1, 6)]
+    blocks = [log.encode(nonce, number, one) for number, one in enumerate([header, *records])]
+    return [b"".join(blocks), b"".join(blocks[:2]) + blocks[5], blocks[0]]
+
+
+def disk_journal_run(given: bytes) -> object:
+    """Read the input as a journal of eight records; what counts must have been written whole."""
+    path = _state_folder() / "disk"
+    path.write_bytes(given[: 8 * boat.BLOCK].ljust(8 * boat.BLOCK, b"\0"))
+    part = boat.Part("journal", 8 * boat.BLOCK, "", (boat.Extent(0, 8 * boat.BLOCK),))
+    journal = log.load(path, part, layouts.RUN_ID, "d" * 64)
+    must(0 <= journal.room < 8, "an impossible room")
+    must(all(isinstance(one, dict) for one in journal.records), "a record that is no mapping")
+    return journal
+
+
+def journal_seeds() -> list[bytes]:
+    lines = [{"time": 1.5, "phase": "restore", "step": "extract", "event": event} for event in ("start", "done")]
+    return [
+        b"".join(json.dumps(line).encode() + b"\n" for line in [*lines, {**lines[1], "seconds": 2.5, "detail": {}}])
+    ]
+
+
+def journal_run(given: bytes) -> object:
+    """A line that cannot be read is passed over; nothing of a journal is ever refused."""
+    path = _state_folder() / "journal.jsonl"
+    path.write_bytes(given)
+    entries = journals.read(path)
+    journals.finished(entries)
+    json.dumps([entry.to_document() for entry in entries])
+    return entries
+
+
 def clean_up() -> None:
     """Remove what the targets left in memory file systems."""
     if _state_folder.cache_info().currsize:
@@ -278,6 +347,16 @@ _ALL = (
     ),
     Target("plan", plan_seeds, plan_run, frozenset({plan_kinds.INVALID.id, layout_kinds.UNREADABLE.id})),
     Target("capture", capture_seeds, capture_run, frozenset({"capture.document_invalid"})),
+    Target("lifeboat", lifeboat_seeds, lifeboat_run, frozenset({"lifeboat.invalid"})),
+    Target(
+        "disk-journal",
+        disk_journal_seeds,
+        disk_journal_run,
+        frozenset({"lifeboat.journal"}),
+        whole=frozenset({"lifeboat.journal"}),
+        raw=True,
+    ),
+    Target("journal", journal_seeds, journal_run, frozenset(), raw=True),
     Target("state", state_seeds, state_run, frozenset({"boot.state_lost"}), raw=True, place=STATE_PLACE),
 )
 TARGETS = {target.name: target for target in _ALL}

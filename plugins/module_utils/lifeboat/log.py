@@ -22,6 +22,7 @@ from typing import Any
 
 from ..faults import lifeboat as kinds
 from ..faults.fault import Fault
+from ..shape import parse
 from .disk import read_extents, write_extent
 from .model import BLOCK, Part
 
@@ -125,7 +126,7 @@ def decode(block: bytes) -> tuple[bytes, int, dict[str, Any]] | None:
     if _checksum(nonce, number, text) != crc:
         return None
     try:
-        document = json.loads(text)
+        document = parse(text)
     except ValueError:
         return None
     return (nonce, number, document) if isinstance(document, dict) else None

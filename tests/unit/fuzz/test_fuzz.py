@@ -19,7 +19,7 @@ from tests.fuzz import search, targets
 from tests.fuzz.mutate import replaced
 
 #: Inputs of each target; a plan and a capture are large, and cost ten times a state file.
-GUIDED = {"layout": 1500, "resolved": 1000, "manifest": 2000, "plan": 400, "capture": 800}
+GUIDED = {"layout": 1000, "resolved": 700, "manifest": 2000, "plan": 400, "capture": 600}
 OTHERS, DESCRIBED, SEED = 2000, 40, 7
 
 #: Target, place, and the value that once ended in a traceback, or in a fault without a path.
@@ -58,7 +58,7 @@ def test_by_coverage(name):
     inputs = GUIDED.get(name, OTHERS)
     record = search.guided(targets.TARGETS[name], inputs, SEED)
     assert record.failures == []
-    assert record.accepted > 5 and record.refused > inputs / 4
+    assert record.accepted > 5 and (record.refused > inputs / 5 or not targets.TARGETS[name].faults)
 
 
 @pytest.mark.parametrize("name", list(targets.TARGETS))
