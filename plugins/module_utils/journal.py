@@ -109,7 +109,7 @@ def read(path: Path) -> tuple[Entry, ...]:
 
 def _entry(line: bytes) -> Entry | None:
     try:
-        return from_document(json.loads(line))
+        return from_document(parse(line))
     except ValueError:
         return None
 
@@ -117,15 +117,16 @@ def _entry(line: bytes) -> Entry | None:
 def from_document(document: Mapping[str, Any]) -> Entry | None:
     """Return the entry that a document describes, ``None`` where it is none."""
     try:
+        seconds = document.get("seconds")
         return Entry(
             time=float(document["time"]),
             phase=str(document["phase"]),
             step=str(document["step"]),
             event=str(document["event"]),
-            seconds=document.get("seconds"),
+            seconds=None if seconds is None else float(seconds),
             detail=document.get("detail"),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, AttributeError):
         return None
 
 
