@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,18 @@ def run_playbook(
     inventory: Path | None = None,
     verbosity: int = 0,
     show: bool = False,
+    options: Sequence[str] = (),
+    started: Callable[[subprocess.Popen[str]], None] | None = None,
 ) -> Outcome:
-    """Run ``playbooks/NAME.yml``; with ``show`` its output goes to the screen as it comes as well."""
+    """Run ``playbooks/NAME.yml``; with ``show`` its output goes to the screen as it comes as well.
+
+    ``options`` are more words of the command line; ``started`` is told of the process, to end it early.
+    """
     # The playbook ends when its caller is killed: setpriv hands it that wish (prctl(2), PR_SET_PDEATHSIG).
     argv = ["setpriv", "--pdeathsig", "TERM", "--", "ansible-playbook", str(TOP / "playbooks" / f"{name}.yml")]
     argv += ["-i", str(inventory)] if inventory else []
     argv += ["-" + "v" * verbosity] if verbosity else []
-    argv += ["-e", json.dumps({**variables, "dualroot_report_dir": str(reports)})]
+    argv += [*options, "-e", json.dumps({**variables, "dualroot_report_dir": str(reports)})]
     colour = {"ANSIBLE_FORCE_COLOR": "true"} if show and sys.stdout.isatty() else {"ANSIBLE_NOCOLOR": "true"}
     process = subprocess.Popen(
         argv,
@@ -88,6 +93,8 @@ def run_playbook(
         text=True,
         errors="replace",
     )
+    if started:
+        started(process)
     lines = []
     try:
         for line in process.stdout or ():

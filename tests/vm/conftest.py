@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,9 @@ class Host:
     def name(self) -> str:
         return self.machine.name
 
-    def play(self, playbook: str, *, verbosity: int = 0, **variables: Any) -> Outcome:
+    def play(
+        self, playbook: str, *, verbosity: int = 0, options: Sequence[str] = (), started: Any = None, **variables: Any
+    ) -> Outcome:
         """Run a playbook on this host alone; ``variables`` come on top of the bundle's own."""
         return run_playbook(
             playbook,
@@ -56,6 +58,8 @@ class Host:
             self.reports,
             inventory=self.machine.inventory,
             verbosity=verbosity,
+            options=options,
+            started=started,
         )
 
     def boot_id(self) -> str:
