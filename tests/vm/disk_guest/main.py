@@ -14,7 +14,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from dualroot.disk import identity, mbr, read, signatures, sysfs, table
+from dualroot.disk import identity, mbr, raw, read, signatures, sysfs, table
 from dualroot.disk.marks import marks
 from dualroot.faults.fault import Fault
 from dualroot.layout import loader
@@ -120,6 +120,9 @@ def test_whole_conversion(serial: str) -> None:
     run("mount", resolved.device(node, "root_a"), str(MOUNT))
     refused(lambda: table.apply(RUNNER, node, other(resolved, node), "convert", relabel=True), "disk.in_use")
     check(table.apply(RUNNER, node, resolved, "commit").kind == "add", "commit adds to a disk in use")
+    wipe_backup(node, resolved)
+    check(table.apply(RUNNER, node, resolved, "commit").kind == "mend", "a copy is mended on a disk in use")
+    check(table.apply(RUNNER, node, resolved, "commit").kind == "none", "it is mended")
     apply.ensure(RUNNER, node, resolved, "commit")
     check(apply.ensure(RUNNER, node, resolved, "commit") == [], "commit is there")
     differences = diff(resolved, read_layout(RUNNER, node), "commit")
@@ -127,6 +130,12 @@ def test_whole_conversion(serial: str) -> None:
     refused(lambda: signatures.tear_down(RUNNER, node), "disk.in_use")
     run("umount", str(MOUNT))
     check("No problems found" in run("sgdisk", "--verify", node), "sgdisk agrees")
+
+
+def wipe_backup(node, resolved) -> None:
+    """As a cut between header and backup leaves it, or worse."""
+    with raw.opened(node, write=True) as handle:
+        raw.write_at(handle, resolved.disk_bytes - resolved.sector_bytes, bytes(resolved.sector_bytes))
 
 
 def other(resolved, node):
