@@ -89,7 +89,7 @@ EXAMPLES = r"""
       run_id: 20261120T191500Z-1a2b3c
       manifest_sha256: "{{ bundle.manifest_sha256 }}"
       login_user: admin
-      lifeboat: none
+      lifeboat: required
   register: judged
 """
 

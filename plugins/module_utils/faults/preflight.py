@@ -217,11 +217,11 @@ ADDRESS = _kind(
     "It would be written into the new system's configuration as it stands.",
     "Correct the address and its prefix length in the host's network configuration.",
 )
-LIFEBOAT = _kind(
-    "lifeboat_unsupported",
-    "dualroot_lifeboat is required, and this version cannot build one",
-    "Without a lifeboat a power cut after the point of no return leaves the host without a system.",
-    "Set dualroot_lifeboat: none to accept that risk (with a snapshot), or wait for a version with a lifeboat.",
+NO_ROOM = _kind(
+    "lifeboat_no_room",
+    "There is no room for a lifeboat: it needs {needed}, {found} can be promised, {missing} are missing",
+    "{reason}",
+    "To make room: {remedy}.",
 )
 KEEP_OLD = _kind(
     "keep_old_unsupported",
@@ -298,6 +298,27 @@ NO_LIFEBOAT = _kind(
     "A power cut between the point of no return and the end of stage two leaves the host without a system.",
     "Take a snapshot (dualroot_snapshot), and convert hosts that nobody can reach by hand last.",
 )
+NO_ROOM_AUTO = _kind(
+    "lifeboat_left_out",
+    "There will be no lifeboat: it needs {needed}, {found} can be promised, {missing} are missing",
+    "{reason} dualroot_lifeboat is auto, so the payload is held in memory instead, and a power cut between the point"
+    " of no return and the end of stage two leaves the host without a system.",
+    "To make room: {remedy}. Otherwise take a snapshot (dualroot_snapshot).",
+)
+LIFEBOAT_TIGHT = _kind(
+    "lifeboat_tight",
+    "The lifeboat needs {needed}, and for certain it finds {places}; {missing} more are likely, not certain",
+    "What is staged beside it, and what stays free for the old system, may lie in the blocks that it could use; only"
+    " staging shows where. Where the room is missing, staging says so and gives everything back.",
+    "Free at least {missing} on the old root (package caches, old kernels, old logs), or rehearse first.",
+)
+HIBERNATED = _kind(
+    "hibernation_image",
+    "{device} holds the image of a hibernated system",
+    "It may be resumed by mistake, so nothing is written there before the point of no return, and the lifeboat does"
+    " not use it.",
+    "Make it swap again (swapoff, mkswap, swapon) if the image is of no use; it is erased with the whole disk.",
+)
 UNATTENDED = _kind(
     "unattended",
     "Stage two will not wait for the controller's go",
@@ -332,6 +353,13 @@ INTERPRETER = _kind(
     "Nothing has to be done; disarm removes it.",
 )
 
+LIFEBOAT = _kind(
+    "lifeboat",
+    "The lifeboat needs {needed} and finds {places}",
+    "Convert kernel, initramfs and payload lie there where neither the old system nor the new layout writes, so a"
+    " power cut after the point of no return ends in stage two going on.",
+    "Nothing has to be done; commit gives the place to the new system, disarm gives it back to the old one.",
+)
 OLD_NOT_KEPT = _kind(
     "old_not_kept",
     "The old system will not be kept",
@@ -346,13 +374,13 @@ REFUSALS: tuple[FaultKind, ...] = (
     SLOT_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,
     BOOT_LOADER, NEXT_ENTRY, CUSTOM_CFG, ENVIRONMENT, REBOOT_TOOL, FOREIGN_NEXT_ENTRY,
     DISK_DRIVER, NIC_DRIVER, NO_INTERFACE, ADDRESS, LOGIN_MISSING, LOGIN_LOCKED,
-    LIFEBOAT, KEEP_OLD, BOOT_METHOD, SNAPSHOT_PROVIDER,
+    NO_ROOM, KEEP_OLD, BOOT_METHOD, SNAPSHOT_PROVIDER,
 )  # fmt: skip
 WARNINGS: tuple[FaultKind, ...] = (
     LOCKDOWN, PARTITION_LOST, MOUNT_DISCARDED, WEAK_IDENTITY, MEMORY_TIGHT, BUS_DRIVER, OTHER_ADDRESS,
-    EARLIER_RUN, NO_LIFEBOAT, UNATTENDED, UNSIGNED,
+    EARLIER_RUN, NO_LIFEBOAT, NO_ROOM_AUTO, LIFEBOAT_TIGHT, HIBERNATED, UNATTENDED, UNSIGNED,
 )  # fmt: skip
-NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, OLD_NOT_KEPT)
+NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, LIFEBOAT, OLD_NOT_KEPT)
 
 #: How a host ends that has refusing findings; it sums them up and is no finding itself.
 REFUSED = _kind(

@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..bundle.proof import machine
 from . import document
+from .checks.room import staged_on_root
 from .context import STATE_DIRECTORY, Context
 from .layouts import kept_by, resolve_for
+from .lifeboat import find_berth
 from .options import Options
 from .options import load as load_options
 from .predict import predict
@@ -28,12 +31,29 @@ def build(
     """
     chosen = options if isinstance(options, Options) else load_options(options)
     context = Context(facts, manifest, chosen, predict(facts, manifest, chosen.rehearsal))
-    layout = resolve_for(context, layout_document)
-    return assemble(context, layout)
+    return assemble(with_berth(replace(context, layout=resolve_for(context, layout_document))))
 
 
-def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the frozen plan for a context whose layout is resolved."""
+def with_berth(context: Context) -> Context:
+    """Return a context with the place of a lifeboat in its resolved layout, and what that means for memory and time."""
+    if context.layout is None:
+        return context
+    wish = context.options.lifeboat
+    berth = find_berth(context.facts, context.manifest, context.layout, wish, staged_on_root(context))
+    prediction = predict(
+        context.facts,
+        context.manifest,
+        context.options.rehearsal,
+        lifeboat=berth.used,
+        copied_bytes=berth.waiting_bytes,
+    )
+    return replace(context, berth=berth, prediction=prediction)
+
+
+def assemble(context: Context) -> dict[str, Any]:
+    """Return the frozen plan for a context whose layout is resolved and whose lifeboat has its place."""
+    if context.layout is None or context.berth is None:
+        raise ValueError("a plan needs a resolved layout")
     facts, manifest, options = context.facts, context.manifest, context.options
     environment = manifest["environment"]
     kept = kept_by(context)
@@ -63,14 +83,14 @@ def assemble(context: Context, layout: Mapping[str, Any]) -> dict[str, Any]:
             },
             "disk": _identity(context),
             "staging": _staging(context),
-            "layout": dict(layout),
+            "layout": dict(context.layout),
             "esp": kept.to_plan() if kept else None,
             "slot": options.slot,
             "firmware": facts["firmware"],
             "renderer": manifest["payload"]["network_renderer"],
             "kernel_arguments": kernel_arguments(context),
             "login_user": options.login_user,
-            "lifeboat": "none",
+            "lifeboat": context.berth.to_plan(),
             "predicted": context.prediction.to_document(),
         }
     )

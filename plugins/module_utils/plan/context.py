@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .lifeboat import Berth
 from .options import Options
 from .predict import Prediction
 
@@ -20,8 +21,8 @@ class Context:
     """Facts of the host, manifest of the bundle, the layout for this disk, and the run's options.
 
     ``facts`` and ``manifest`` are documents; ``layout`` is the resolved layout as a document, or
-    ``None`` where it cannot be used (``layout_findings`` say why). ``capture`` is the redacted
-    capture, ``capture_problems`` what its readers reported.
+    ``None`` where it cannot be used (``layout_findings`` say why); ``berth`` is where a lifeboat may lie
+    in it. ``capture`` is the redacted capture, ``capture_problems`` what its readers reported.
     """
 
     facts: Mapping[str, Any]
@@ -29,6 +30,7 @@ class Context:
     options: Options
     prediction: Prediction
     layout: Mapping[str, Any] | None = None
+    berth: Berth | None = None
     capture: Mapping[str, Any] | None = None
     capture_problems: Sequence[Mapping[str, str]] = ()
     modaliases: Sequence[str] = ()

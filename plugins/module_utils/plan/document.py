@@ -54,14 +54,22 @@ SHAPE: dict[str, Any] = {
     },
     "staging": {"uuid": str, "fstype": str, "directory": str, "run_directory": str},
     "layout": None,
+    # The EFI system partition that is kept, in bytes of the disk; null on a BIOS host.
+    "esp": ({"start": int, "length": int, "partuuid": str, "fs_uuid": str},),
     "slot": str,
     "firmware": str,
     "renderer": str,
-    # The EFI system partition that is kept, in bytes of the disk; null on a BIOS host.
-    "esp": ({"start": int, "length": int, "partuuid": str, "fs_uuid": str},),
     "kernel_arguments": [str],
     "login_user": str,
-    "lifeboat": str,
+    # Where a lifeboat may lie, extents as [start, length] in bytes of the disk.
+    "lifeboat": {
+        "wish": str,
+        "used": bool,
+        "needed_bytes": int,
+        "allowed": [[int]],
+        "gaps": [[int]],
+        "swaps": [[int]],
+    },
     "predicted": None,
     "digest": str,
 }
@@ -71,7 +79,6 @@ _CHOICES = {
     "slot": ("a", "b"),
     "firmware": ("bios", "uefi"),
     "renderer": ("networkd", "ifupdown"),
-    "lifeboat": ("required", "auto", "none"),
 }
 
 

@@ -12,18 +12,18 @@ from ..boot.grub_bios import bios_partition
 from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
-from .build import assemble
-from .checks import carried, disk, drivers, firmware, loader, machine, neighbours, room
+from .build import assemble, with_berth
+from .checks import carried, disk, drivers, firmware, lifeboat, loader, machine, neighbours, room
 from .context import Context
 from .finding import Finding, from_record, in_order, verdict
 from .layouts import resolve_for
 from .options import load as load_options
 from .picture import after, before
 from .predict import predict
-from .text import show_picture
+from .text import show_berth, show_picture
 
 #: The groups of checks, in the order in which their findings are shown.
-CHECKS = (machine, firmware, disk, neighbours, room, loader, drivers, carried)
+CHECKS = (machine, firmware, disk, neighbours, room, lifeboat, loader, drivers, carried)
 
 
 def judge(
@@ -57,7 +57,7 @@ def judge(
     decided = verdict(findings)
     plan = None
     if decided == "proceed" and context.layout is not None:
-        plan = assemble(context, context.layout)
+        plan = assemble(context)
     return {
         "verdict": decided,
         "findings": [finding.to_document() for finding in findings],
@@ -78,7 +78,7 @@ def with_layout(context: Context, layout_document: Mapping[str, Any]) -> tuple[C
         layout = resolve_for(context, layout_document)
         if context.facts.get("firmware") == "bios":
             bios_partition(ResolvedLayout.from_document(layout))
-        return replace(context, layout=layout), []
+        return with_berth(replace(context, layout=layout)), []
     except Fault as fault:
         if fault.kind is kinds.DISK_DOUBT:
             return context, []  # the checks of the disk say it, and better
@@ -92,4 +92,6 @@ def _picture(context: Context) -> dict[str, Any]:
         "after": after(context.layout, str(chosen["name"])) if chosen and context.layout else None,
     }
     shown = [show_picture(title, picture) for title, picture in pictures.items() if picture]
+    if context.berth is not None and context.berth.wish != "none":
+        shown.append(show_berth(context.berth))
     return {**pictures, "text": "\n".join(shown)}

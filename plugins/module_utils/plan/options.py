@@ -41,7 +41,7 @@ class Options:
     attended: bool = True
     go_timeout: int = 600
     lifetime: int = LIFETIME
-    lifeboat: str = "none"
+    lifeboat: str = "required"
     keep_old: str = "auto"
     boot_method: str = "reboot"
     snapshot: str = "none"

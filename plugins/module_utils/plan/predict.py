@@ -25,7 +25,7 @@ EMULATION_SLOWDOWN = 8.0
 
 @dataclass(frozen=True)
 class Rates:
-    """Seconds and bytes per second; ``calibrated`` names the phases that a rehearsal measured."""
+    """Seconds and bytes per second; ``calibrated`` names what the rehearsal ``calibrated_by`` measured."""
 
     enter_seconds: float = 30.0
     attach_seconds: float = 5.0
@@ -39,17 +39,23 @@ class Rates:
     seal_seconds: float = 3.0
     start_seconds: float = 45.0
     calibrated: tuple[str, ...] = ()
+    calibrated_by: str = ""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """``peak_ram_bytes`` is what stage two will use, ``needed_ram_bytes`` what the host must have."""
+    """``peak_ram_bytes`` is what stage two will use, ``needed_ram_bytes`` what the host must have.
+
+    ``lifeboat`` tells whether the payload is read from one, instead of being held in memory.
+    """
 
     peak_ram_bytes: int
     needed_ram_bytes: int
     downtime_seconds: int
     phases: Mapping[str, int]
     calibrated: tuple[str, ...] = ()
+    calibrated_by: str = ""
+    lifeboat: bool = False
 
     def to_document(self) -> dict[str, Any]:
         return {
@@ -58,37 +64,55 @@ class Prediction:
             "downtime_seconds": self.downtime_seconds,
             "phases": dict(self.phases),
             "calibrated": list(self.calibrated),
+            "calibrated_by": self.calibrated_by,
+            "lifeboat": self.lifeboat,
         }
 
 
-def predict(facts: Mapping[str, Any], manifest: Mapping[str, Any], rehearsal: Mapping[str, Any] | None) -> Prediction:
-    """Predict memory and downtime from the sizes of the bundle and what is known of the host."""
+def predict(
+    facts: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    rehearsal: Mapping[str, Any] | None,
+    *,
+    lifeboat: bool = False,
+    copied_bytes: int = 0,
+) -> Prediction:
+    """Predict memory and downtime from the sizes of the bundle and what is known of the host.
+
+    ``copied_bytes`` of the lifeboat wait for stage two, which has to write them into swap.
+    """
     rates = scaled(Rates(), EMULATION_SLOWDOWN) if facts.get("virtualization") == "qemu" else Rates()
     if rehearsal:
         rates = calibrate(rates, rehearsal)
-    phases = _phases(rates, manifest)
-    peak = peak_ram(manifest)
+    phases = _phases(rates, manifest, copied_bytes)
+    peak = peak_ram(manifest, lifeboat)
+    names = rates.calibrated
+    if rehearsal and bool(rehearsal.get("lifeboat")) == lifeboat and _measured_ram(rehearsal) > peak:
+        # Only ever upwards: a rehearsal ends before the payload is unpacked.
+        peak, names = _measured_ram(rehearsal), tuple(sorted({*names, "memory"}))
     return Prediction(
         peak_ram_bytes=peak,
         needed_ram_bytes=max(peak + MARGIN_BYTES, _boot_ram(manifest)),
         downtime_seconds=sum(phases.values()),
         phases=phases,
-        calibrated=rates.calibrated,
+        calibrated=names,
+        calibrated_by=rates.calibrated_by,
+        lifeboat=lifeboat,
     )
 
 
-def peak_ram(manifest: Mapping[str, Any]) -> int:
+def peak_ram(manifest: Mapping[str, Any], lifeboat: bool = False) -> int:
     """Return stage two's peak: its own system, the packed payload, the recovery system's files.
 
-    The payload is streamed from memory to disk, so its unpacked size does not count.
+    The payload is streamed from memory to disk, so its unpacked size does not count; with a lifeboat it is
+    streamed from disk to disk, and only stage two's own system counts.
     """
-    environment = manifest["environment"]
-    return (
-        int(environment["unpacked_bytes"])
-        + int(manifest["payload"]["size"])
-        + staged_boot_bytes(manifest)
-        + WORKING_BYTES
-    )
+    own = int(manifest["environment"]["unpacked_bytes"]) + WORKING_BYTES
+    return own if lifeboat else own + int(manifest["payload"]["size"]) + staged_boot_bytes(manifest)
+
+
+def _measured_ram(rehearsal: Mapping[str, Any]) -> int:
+    return int(rehearsal.get("peak_ram_bytes") or 0)
 
 
 def staged_boot_bytes(manifest: Mapping[str, Any]) -> int:
@@ -103,13 +127,13 @@ def _boot_ram(manifest: Mapping[str, Any]) -> int:
     return 2 * int(manifest["environment"]["unpacked_bytes"]) + WORKING_BYTES
 
 
-def _phases(rates: Rates, manifest: Mapping[str, Any]) -> dict[str, int]:
+def _phases(rates: Rates, manifest: Mapping[str, Any], copied_bytes: int) -> dict[str, int]:
     packed = int(manifest["payload"]["size"]) + staged_boot_bytes(manifest)
     unpacked = int(manifest["payload"]["unpacked_bytes"])
     seconds = {
         "enter": rates.enter_seconds,
         "attach": rates.attach_seconds,
-        "load": packed / rates.load_rate,
+        "load": (packed + copied_bytes) / rates.load_rate,
         "await": rates.await_seconds,
         "partition": rates.partition_seconds,
         "volumes": rates.volumes_seconds,
@@ -151,5 +175,10 @@ def calibrate(rates: Rates, rehearsal: Mapping[str, Any]) -> Rates:
         values["load_rate"] = payload / measured["load"]
         factor = min(4.0, max(0.25, values["load_rate"] / rates.load_rate))
         values["restore_rate"] = rates.restore_rate * factor
+    away = float(rehearsal.get("downtime_seconds") or 0) - sum(measured.values())
+    if measured and away > 0:
+        # A rehearsal enters stage two and starts a system again, as a migration does.
+        share = away / (rates.enter_seconds + rates.start_seconds)
+        values.update(enter_seconds=rates.enter_seconds * share, start_seconds=rates.start_seconds * share)
     names = tuple(sorted({name.rsplit("_", 1)[0] for name in values}))
-    return replace(rates, **values, calibrated=names)
+    return replace(rates, **values, calibrated=names, calibrated_by=str(rehearsal.get("run_id") or "") if names else "")

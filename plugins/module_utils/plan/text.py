@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..units import format_size
+from .lifeboat import Berth
 
 #: Characters of a drawn disk.
 WIDTH = 64
@@ -23,6 +24,14 @@ def show_picture(title: str, picture: Mapping[str, Any]) -> str:
         lines.append(f"   {_FILL[area['kind']]} {_row(area)}")
         lines += [f"       {_row(inner)}" for inner in area.get("inner") or []]
     return "\n".join(lines)
+
+
+def show_berth(berth: Berth) -> str:
+    """Return in one line what a lifeboat needs, and where it finds it."""
+    needed = f"lifeboat {format_size(berth.needed_bytes)}"
+    if berth.used:
+        return f"{needed}, in what the old system and the new layout leave alone: {berth.places()}"
+    return f"{needed}, and {format_size(berth.missing_bytes)} are missing: {berth.places()}"
 
 
 def _row(area: Mapping[str, Any]) -> str:
@@ -51,11 +60,13 @@ def show_prediction(predicted: Mapping[str, Any]) -> list[str]:
     """Return memory and downtime in two lines."""
     phases = ", ".join(f"{name} {seconds} s" for name, seconds in predicted["phases"].items())
     measured = ", ".join(predicted["calibrated"])
+    rehearsal = f"the rehearsal {predicted['calibrated_by']}" if predicted.get("calibrated_by") else "a rehearsal"
+    kept = ", the payload stays in the lifeboat" if predicted.get("lifeboat") else ""
     return [
         f"memory of stage two: {format_size(predicted['peak_ram_bytes'])} at its peak,"
-        f" {format_size(predicted['needed_ram_bytes'])} needed",
+        f" {format_size(predicted['needed_ram_bytes'])} needed{kept}",
         f"downtime: about {show_seconds(predicted['downtime_seconds'])} ({phases})",
-        *([f"measured by a rehearsal: {measured}"] if measured else []),
+        *([f"calibrated by {rehearsal}: {measured}"] if measured else []),
     ]
 
 

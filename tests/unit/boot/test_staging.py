@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import fetch, host_loader, one_shot, staging
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import (
+    disarming,
+    fetch,
+    host_loader,
+    one_shot,
+    staging,
+)
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.fetch import Artefact
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.host_loader import HostLoader
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
@@ -107,7 +113,7 @@ class Host:
         }
 
     def disarm(self) -> list[str]:
-        return [change.what for change in staging.disarm(self.runner, self.boot, self.state)]
+        return [change.what for change in disarming.disarm(self.runner, self.boot, self.state)]
 
 
 def _plan() -> dict[str, Any]:
@@ -135,7 +141,7 @@ def _plan() -> dict[str, Any]:
         "esp": None,
         "kernel_arguments": ["console=ttyS0"],
         "login_user": "admin",
-        "lifeboat": "none",
+        "lifeboat": {"wish": "none", "used": False, "needed_bytes": 0, "allowed": [], "gaps": [], "swaps": []},
         "predicted": {},
     }
 
@@ -263,7 +269,7 @@ def test_disarm_takes_everything_back(host: Host) -> None:
     order = host.order()
     order.apply()
     order.arm()
-    remains = [change.what for change in staging.remains(host.runner, host.boot, host.state)]
+    remains = [change.what for change in disarming.remains(host.runner, host.boot, host.state)]
     assert remains == ["one-shot", "entry", "folder", "folder"]
     assert host.disarm() == remains
     assert host.next_entry == "" and host.files() == before

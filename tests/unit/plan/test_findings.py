@@ -53,6 +53,25 @@ def _ids(result: dict[str, Any], severity: str) -> list[str]:
     return [finding["id"] for finding in result["findings"] if finding["severity"] == severity]
 
 
+def _no_room(wish: str) -> Callable[[Scene], Any]:
+    def change(scene: Scene) -> None:
+        scene.options["lifeboat"] = wish
+        scene.facts["lifeboat_areas"] = []
+
+    return change
+
+
+def _tight(scene: Scene) -> None:
+    scene.options["lifeboat"] = "required"
+    scene.facts["lifeboat_areas"][0].update(start=6000 << 20, length=400 << 20)
+
+
+def _hibernated(scene: Scene) -> None:
+    scene.options["lifeboat"] = "required"
+    scene.disk["partitions"][0]["sectors"] = 12580864
+    scene.disk["partitions"].append(docs.partition(fstype="swsuspend"))
+
+
 def _clone(scene: Scene, **changes: Any) -> None:
     twin = {
         **docs.data_disk(),
@@ -163,7 +182,7 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
         "preflight.address_invalid",
         lambda scene: scene.bad_addresses.append({"interface": "ens3", "address": "10.0.2.0/24"}),
     ),
-    ("preflight.lifeboat_unsupported", _options(lifeboat="required")),
+    ("preflight.lifeboat_no_room", _no_room("required")),
     ("preflight.keep_old_unsupported", _options(keep_old="required")),
     ("preflight.boot_method_unsupported", _options(boot_method="kexec")),
     ("preflight.snapshot_provider", _options(snapshot="lvm")),
@@ -205,6 +224,9 @@ WARNINGS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.reached_by_other_address", _options(reached_at="192.0.2.1")),
     ("preflight.earlier_run_staged", _loader(next_entry="dualroot-convert")),
     ("preflight.no_lifeboat", lambda scene: None),
+    ("preflight.lifeboat_left_out", _no_room("auto")),
+    ("preflight.lifeboat_tight", _tight),
+    ("preflight.hibernation_image", _hibernated),
     ("preflight.unattended", _options(attended="false")),
     ("preflight.unsigned", _options(signed_by="")),
 ]

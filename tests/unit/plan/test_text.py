@@ -55,6 +55,25 @@ def test_findings_and_prediction_as_lines() -> None:
     assert show_prediction(result["predicted"])[0] == "memory of stage two: 480 MiB at its peak, 544 MiB needed"
 
 
+def test_a_lifeboat_is_shown_with_its_place() -> None:
+    result = judge(docs.facts(), docs.manifest(), docs.layout(), docs.options(lifeboat=""))
+    assert result["picture"]["text"].splitlines()[-1] == (
+        "lifeboat 245 MiB, in what the old system and the new layout leave alone: "
+        "1.7 GiB in free blocks of the old root"
+    )
+    shown = show_prediction(result["predicted"])
+    assert shown[0] == "memory of stage two: 242 MiB at its peak, 372 MiB needed, the payload stays in the lifeboat"
+    facts = {**docs.facts(), "lifeboat_areas": []}
+    result = judge(facts, docs.manifest(), docs.layout(), docs.options(lifeboat="auto"))
+    assert result["picture"]["text"].splitlines()[-1] == "lifeboat 245 MiB, and 245 MiB are missing: nowhere"
+
+
+def test_a_rehearsal_is_named_with_what_it_measured() -> None:
+    rehearsal = {"run_id": "RUN", "phases": [{"name": "attach", "seconds": 9}]}
+    result = judge(docs.facts(), docs.manifest(), docs.layout(), docs.options(rehearsal=rehearsal))
+    assert show_prediction(result["predicted"])[2] == "calibrated by the rehearsal RUN: attach"
+
+
 @pytest.mark.parametrize(("said", "agreed"), [(2, True), ("2", True), (" 2 ", True), ("", False), (None, False)])
 def test_consent(said: object, agreed: bool) -> None:
     assert consent.check(said, ["a", "b"]) is agreed

@@ -51,6 +51,13 @@ def staging_needs(context: Context) -> tuple[int, int]:
     return staged, staged_boot_bytes(context.manifest) + EVIDENCE_BYTES
 
 
+def staged_on_root(context: Context) -> int:
+    """Return the bytes that staging puts on the root file system, where the lifeboat's file lies beside them."""
+    staged, boot = staging_needs(context)
+    same = (context.facts.get("boot") or {}).get("device") == context.root.get("device")
+    return staged + boot if same else staged
+
+
 def _space(context: Context) -> Iterator[Finding]:
     staged, boot = staging_needs(context)
     boot_facts = context.facts.get("boot") or {}
