@@ -52,11 +52,17 @@ class UefiDisk(Disk):
             attributes=(),
             at="convert",
         )
+        self.bios_layout = self.layout
         self.layout = dataclasses.replace(self.layout, partitions=(*self.layout.partitions, part))
 
     def prepare(self) -> None:
         """As for BIOS; then the files that ``uefi.install`` writes, without mounting anything."""
+        whole, self.layout = self.layout, self.bios_layout
         super().prepare()
+        self.layout = whole
+        part = self.layout.partition("esp")
+        place = f"--new={part.number}:{part.start_lba}:{part.last_lba}"
+        CommandRunner().run(["sgdisk", place, f"--typecode={part.number}:{part.type_guid}", str(self.image)])
         image = build_image(self.folder)
         self.esp.mkdir()
         esp.write(self.esp / esp.HOME / esp.LOADER, image)

@@ -1,0 +1,258 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Control of a UEFI host: who starts in which order of writes, and what stays of the old system."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import esp, lifeboat_entry, nvram, uefi
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept import Kept
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent, Lifeboat, Part
+
+from tests.support import layouts
+from tests.support.fake_runner import FakeRunner, failed
+from tests.support.trees import Tree
+
+GUID = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+PARTUUID = "117FB78B-1752-4435-8183-3190600910B6"
+MIB = 1 << 20
+RUN = "20250101T000000Z-abcdef"
+PLAN = {"firmware": "uefi", "run_id": RUN, "kernel_arguments": ["console=ttyS0"]}
+OLD = b"the old system's loader"
+NEW = b"the new loader"
+LAYOUT = resolve(
+    load(layouts.document("dual")), DiskGeometry(8 << 30), RUN, Kept(1, MIB, 512 * MIB, PARTUUID, "8FDA-A740", "")
+)
+
+
+def lifeboat() -> Lifeboat:
+    def part(name: str, start: int) -> Part:
+        return Part(name, 5000, "", (Extent(start * MIB, 8192),))
+
+    names = ("core", "kernel", "initrd", "host", "payload", "journal")
+    return Lifeboat(RUN, "0" * 64, 8 << 30, 512, {name: part(name, 5000 + at) for at, name in enumerate(names)})
+
+
+class Host:
+    """A host with a firmware (files of efivarfs), an EFI system partition (a folder), and their tools."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        tree = Tree(root)
+        tree.disk("vda")
+        tree.partition("vda", 1, MIB, 512 * MIB)
+        self.image = root / "grubx64.efi"
+        self.image.write_bytes(NEW)
+        self.esp = root / "esp"
+        for name in ("debian/shimx64.efi", "debian/grub.cfg", "BOOT/BOOTX64.EFI", "BOOT/fbx64.efi"):
+            (self.esp / "EFI" / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.esp / "EFI" / name).write_bytes(OLD)
+        self.variables = root / nvram.DIRECTORY
+        self.variables.mkdir(parents=True)
+        self.add_entry("0001", "\\EFI\\debian\\shimx64.efi")
+        self.set_order("0001", "0000")
+        self.runner = FakeRunner(handler=self.handle)
+        self.writes: list[str] = []
+
+    def add_entry(self, number: str, loader: str) -> None:
+        path = loader.encode("utf-16-le") + b"\0\0"
+        drive = struct.pack("<BBHIQQ16sBB", 4, 1, 42, 1, 2048, 1048576, uuid.UUID(PARTUUID).bytes_le, 2, 2)
+        nodes = drive + struct.pack("<BBH", 4, 4, 4 + len(path)) + path + b"\x7f\xff\x04\0"
+        data = struct.pack("<IIH", 7, 1, len(nodes)) + "x\0".encode("utf-16-le") + nodes
+        (self.variables / f"Boot{number}-{GUID}").write_bytes(data)
+
+    def set_order(self, *numbers: str) -> None:
+        words = b"".join(struct.pack("<H", int(number, 16)) for number in numbers)
+        (self.variables / f"BootOrder-{GUID}").write_bytes(b"\x07\0\0\0" + words)
+
+    def order(self) -> tuple[str, ...]:
+        return nvram.order(self.root)
+
+    def handle(self, argv: Sequence[str], _stdin: Any) -> None:
+        folder = Path(argv[-1])
+        if argv[0] == "mount":
+            assert argv[:-1] == ("mount", "-t", "vfat", "-o", argv[4], "/dev/vda1")
+            folder.rmdir()
+            folder.symlink_to(self.esp)
+        elif argv[0] == "umount":
+            folder.unlink()
+            folder.mkdir()
+        elif argv[:3] == ("efibootmgr", "--quiet", "--create-only"):
+            options = ("--disk", "/dev/vda", "--part", "1", "--label", "dualroot")
+            assert argv[3:] == (*options, "--loader", "\\EFI\\dualroot\\grubx64.efi")
+            self.add_entry("0009", argv[-1])
+        elif argv[:3] == ("efibootmgr", "--quiet", "--bootorder"):
+            self.writes.append(argv[3])
+            self.set_order(*argv[3].split(","))
+        elif argv == ("efibootmgr", "--quiet", "--bootnum", "0009", "--delete-bootnum"):
+            (self.variables / f"Boot0009-{GUID}").unlink()
+        else:
+            raise AssertionError(argv)
+
+    def call(self, name: str, *more: Any) -> None:
+        arguments: dict[str, Any] = {} if name == "withdraw" else {"image": self.image}
+        if name == "hand_over":
+            arguments["grub_dir"] = self.root
+        if name == "install":
+            getattr(uefi, name)(self.runner, "/dev/vda", LAYOUT, PLAN, root=self.root, **arguments)
+        else:
+            getattr(uefi, name)(self.runner, "/dev/vda", LAYOUT, PLAN, *more, root=self.root, **arguments)
+
+    def own(self, name: str) -> bytes:
+        return (self.esp / esp.HOME / name).read_bytes()
+
+    def loaders(self) -> set[str]:
+        """Return what a firmware could start: loaders outside this project's folder that are not its own."""
+        found = (path for path in self.esp.rglob("*") if path.suffix.lower() == ".efi" and path.read_bytes() == OLD)
+        own = self.esp / esp.HOME
+        return {str(path.relative_to(self.esp)) for path in found if own not in path.parents}
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    switched: list[str] = []
+    monkeypatch.setattr(uefi.grub_bios, "switch_boot_sector", lambda *_arguments: switched.append("LBA 0"))
+    yield Host(tmp_path)
+
+
+def test_prepared_the_old_system_still_starts(host: Host) -> None:
+    before = host.order(), host.loaders()
+    for _ in range(2):
+        host.call("prepare_lifeboat", lifeboat())
+    assert (host.order(), host.loaders()) == before
+    assert host.own("grubx64.efi") == NEW
+    assert host.own("lifeboat.cfg").decode() == lifeboat_entry.config(PLAN, lifeboat(), "$dr_disk")
+    assert host.own("switch.cfg") == esp.switch_content("lifeboat")
+    assert [one.number for one in nvram.entries(host.root)] == ["0001", "0009"]
+
+
+def test_control_is_taken_by_one_write_of_the_order(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    for _ in range(2):
+        host.call("take_control", lifeboat())
+    assert host.writes == ["0009,0001,0000"]
+    assert host.order() == ("0009", "0001", "0000")
+
+
+@pytest.mark.parametrize("name", ["grubx64.efi", "lifeboat.cfg"])
+def test_control_is_not_taken_for_a_lifeboat_that_would_not_start(host: Host, name: str) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    (host.esp / esp.HOME / name).write_bytes(b"?")
+    with pytest.raises(Fault) as raised:
+        host.call("take_control", lifeboat())
+    assert raised.value.kind.id == "boot.lifeboat_files"
+    assert host.order() == ("0001", "0000")
+
+
+def test_after_the_return_no_way_leads_to_the_old_system(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    host.call("take_control", lifeboat())
+    assert host.loaders()
+    for _ in range(2):
+        host.call("settle_after_return")
+    assert host.loaders() == set()
+    assert (host.esp / "EFI/BOOT/BOOTX64.EFI").read_bytes() == NEW
+    kept = {str(path.relative_to(host.esp / esp.HOME / "former")) for path in host.esp.rglob("former/**/*.*")}
+    assert kept == {"BOOT/BOOTX64.EFI", "BOOT/fbx64.efi", "debian/shimx64.efi"}
+    assert (host.esp / "EFI/debian/grub.cfg").read_bytes() == OLD
+
+
+def test_the_dispatcher_takes_over_by_one_sector(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    host.call("take_control", lifeboat())
+    host.call("settle_after_return")
+    host.call("install")
+    assert host.own("switch.cfg") == esp.switch_content("lifeboat")
+    where = (host.esp / esp.HOME / "switch.cfg").stat().st_ino
+    host.call("hand_over")
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
+    assert (host.esp / esp.HOME / "switch.cfg").stat().st_ino == where
+    number = LAYOUT.partition("dispatch").number
+    assert f"set root=$dr_disk,gpt{number}\n" in host.own("dispatch.cfg").decode()
+    assert host.writes == ["0009,0001,0000"]
+
+
+def test_without_a_lifeboat_all_is_done_at_the_end(host: Host) -> None:
+    host.call("install")
+    assert host.order() == ("0001", "0000") and host.loaders()
+    host.call("hand_over")
+    assert host.order() == ("0009", "0001", "0000")
+    assert host.loaders() == set()
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
+
+
+def test_withdrawn_nothing_of_it_is_left(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    host.call("withdraw")
+    assert not (host.esp / esp.HOME).exists()
+    assert [one.number for one in nvram.entries(host.root)] == ["0001"]
+    host.call("withdraw")
+
+
+def test_what_is_in_control_is_not_withdrawn(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    host.call("take_control", lifeboat())
+    host.call("withdraw")
+    assert host.own("grubx64.efi") == NEW
+
+
+def test_a_converted_host_keeps_its_dispatcher_until_control_is_taken(host: Host) -> None:
+    host.call("install")
+    host.call("hand_over")
+    host.call("prepare_lifeboat", lifeboat())
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
+    host.call("take_control", lifeboat())
+    assert host.own("switch.cfg") == esp.switch_content("lifeboat")
+
+
+@pytest.mark.parametrize("broken", ["--create-only", "--bootorder"])
+def test_a_firmware_that_refuses(host: Host, broken: str) -> None:
+    def handle(argv: Sequence[str], stdin: Any) -> Any:
+        if broken in argv:
+            return failed(8, "Could not prepare Boot variable: No space left on device")
+        return host.handle(argv, stdin)
+
+    host.runner = FakeRunner(handler=handle)
+    with pytest.raises(Fault) as raised:
+        host.call("prepare_lifeboat", lifeboat())
+        host.call("take_control", lifeboat())
+    assert raised.value.kind.id == "boot.nvram_unwritable"
+    assert "No space left" in raised.value.what
+    assert host.order() == ("0001", "0000")
+
+
+def test_a_firmware_that_only_says_yes(host: Host) -> None:
+    host.set_order = lambda *_numbers: None  # type: ignore[method-assign]
+    host.call("prepare_lifeboat", lifeboat())
+    with pytest.raises(Fault) as raised:
+        host.call("take_control", lifeboat())
+    assert raised.value.kind.id == "boot.nvram_unwritable"
+
+
+def test_a_partition_at_another_place_is_not_written_to(host: Host) -> None:
+    (host.root / "sys/block/vda/vda1/start").write_text("4096\n")
+    with pytest.raises(Fault) as raised:
+        host.call("prepare_lifeboat", lifeboat())
+    assert raised.value.kind.id == "boot.esp_missing"
+    assert not (host.esp / esp.HOME).exists()
+
+
+def test_an_environment_without_the_loader(host: Host) -> None:
+    host.image.unlink()
+    with pytest.raises(Fault) as raised:
+        host.call("prepare_lifeboat", lifeboat())
+    assert raised.value.kind.id == "boot.uefi_loader_missing"
+    assert host.runner.calls == []
+
+
+def test_a_switch_is_one_sector() -> None:
+    assert [len(esp.switch_content(target)) for target in esp.TARGETS] == [512, 512]
