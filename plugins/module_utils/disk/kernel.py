@@ -17,6 +17,9 @@ from .nodes import partition_node
 
 #: How long the kernel and udev may take for new partitions, in seconds.
 NODE_TIMEOUT = 30.0
+#: How often, and with which pause in seconds, nodes are looked for before the kernel is asked once more.
+_TURNS = 20
+_PAUSE = 0.1
 
 
 def take_over(
@@ -33,20 +36,30 @@ def take_over(
     """
     if not sysfs.device_number(sysfs.kernel_name(node, root), root):
         return
-    # To read the whole table anew fails in the kernel while a partition is mounted; partx changes
-    # only what differs. Its status 1 also says "nothing to do".
-    runner.run(["partx", "--update", node], accept=(0, 1))
-    runner.run(["udevadm", "settle", f"--timeout={NODE_TIMEOUT:.0f}"], accept=(0, 1))
     waited = 0.0
     while True:
+        # udev reads the table anew each time that a writer closes the disk. It must have done so before
+        # partx does the same: of two at once, each fails where the other has a partition open.
+        _settle(runner)
         absent = missing(node, wanted, sector_bytes, root)
         if not absent:
             return
         if waited >= NODE_TIMEOUT:
             raise Fault(kinds.NODES_MISSING, node=node, seconds=f"{waited:.0f}", missing=", ".join(absent))
-        # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
-        sleep(0.1)
-        waited += 0.1
+        # To read the whole table anew fails in the kernel while a partition is mounted; partx changes
+        # only what differs. Its status 1 also says "nothing to do", or that it is worth another try.
+        runner.run(["partx", "--update", node], accept=(0, 1))
+        _settle(runner)
+        for _turn in range(_TURNS):
+            # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
+            if not missing(node, wanted, sector_bytes, root):
+                return
+            sleep(_PAUSE)
+            waited += _PAUSE
+
+
+def _settle(runner: Runner) -> None:
+    runner.run(["udevadm", "settle", f"--timeout={NODE_TIMEOUT:.0f}"], accept=(0, 1))
 
 
 def missing(node: str, wanted: Gpt, sector_bytes: int, root: Path) -> list[str]:

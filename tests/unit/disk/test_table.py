@@ -22,7 +22,8 @@ CONVERT = table.target(RESOLVED, "convert")
 COMMIT = table.target(RESOLVED, "commit")
 
 #: What is run for a table that is written by own means.
-TAKE_OVER = [("partx", "--update", "/dev/vda"), ("udevadm", "settle", "--timeout=30")]
+SETTLE = ("udevadm", "settle", "--timeout=30")
+TAKE_OVER = [SETTLE, ("partx", "--update", "/dev/vda"), SETTLE]
 
 
 class Machine(Tree):
@@ -225,6 +226,32 @@ def test_a_kernel_that_does_not_follow(machine):
     assert raised.value.id == "disk.nodes_missing"
     assert "/dev/vda1, /dev/vda2, /dev/vda3" in raised.value.what
     assert len(machine.slept) == 300
+    assert machine.runner.calls.count(("partx", "--update", "/dev/vda")) == 15
+
+
+def test_a_kernel_that_follows_at_the_second_time(machine):
+    """A worker of udev had a partition open while partx ran: seen with virtio disks."""
+    real, machine.kernel_follows = machine.handle, False
+
+    def late(argv, stdin):
+        machine.kernel_follows = machine.runner.calls.count(("partx", "--update", "/dev/vda")) > 1
+        return real(argv, stdin)
+
+    machine.runner.handler = late
+    assert machine.apply().kind == "replace"
+    assert len(machine.slept) == 20
+
+
+def test_a_kernel_that_udev_told(machine):
+    """udev read the table when the disk was closed: partx has nothing left to do."""
+    real = machine.handle
+
+    def told(argv, stdin):
+        return real(("partx",), stdin) if argv[0] == "udevadm" else real(argv, stdin)
+
+    machine.runner.handler = told
+    machine.apply()
+    assert machine.runner.calls[1:] == [SETTLE]
 
 
 def test_a_second_try_does_not_pass_over_a_kernel_that_does_not_follow(machine):
