@@ -67,6 +67,7 @@ def test_in_the_middle_each_partition_goes_where_it_fits_first() -> None:
 def test_at_no_whole_mib() -> None:
     found = resolve.resolve(shipped("dual"), DISK, "seed", kept(start=34 * 512 + MIB, length=99 * MIB))
     assert places(found)["bios"] == (2, 101, 103)
+    assert ResolvedLayout.from_document(found.to_document()) == found
 
 
 def test_the_rest_is_the_largest_area() -> None:
