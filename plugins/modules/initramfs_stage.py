@@ -18,13 +18,21 @@ description:
     and on the RHEL family reads; where it does not, C(grubby) adds the entry. The default entry is not touched.
   - Arms the entry for one start (C(next_entry), by C(grub-reboot) or C(grub2-reboot)) and reads it back. Any crash
     before the point of no return therefore ends in the old system after a reboot.
+  - Where the plan has a lifeboat, blocks of the old root that the new layout leaves alone until commit are claimed by
+    one file (C(/var/lib/dualroot/lifeboat), mode 0600), as many as unpartitioned space does not offer. Kernel, initrd,
+    the host's archive and the payload are written there, flushed, and read back from the disk itself. The old file
+    system keeps 5 % and 256 MiB free at every moment. The staged payload is removed then, unless a part of the
+    lifeboat waits for stage two to be written into swap.
+  - While anything is changed the one-shot is not armed, so whatever stops a staging, the next start is the old
+    system's and the next run goes on from there.
   - Refuses a host whose GRUB cannot strike out the one-shot by itself (its environment on LVM, RAID, btrfs),
     because the entry would then repeat.
 options:
   state:
     description:
       - V(staged) puts files and entry in place. V(armed) does the same and sets the one-shot.
-      - V(disarmed) takes everything back; secrets are overwritten before they are removed. It needs no other option.
+      - V(disarmed) takes everything back, the lifeboat included; secrets are overwritten before they are removed. It
+        needs no other option.
     type: str
     choices: [staged, armed, disarmed]
     default: staged
@@ -46,6 +54,13 @@ options:
       - The captured configuration on this host. It holds secrets and never leaves the host.
     type: path
     default: /var/lib/dualroot/stage/capture.json
+  proof:
+    description:
+      - Manifest, signature and trusted certificate of the bundle, as M(dualroot.migrate.bundle_check) returns them.
+      - They are checked against the plan before anything is written, and travel with the host's own archive, so
+        that stage two checks them again.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Compares all files by digest and reports what would be done.
@@ -89,7 +104,8 @@ changes:
   contains:
     what:
       description: A file of the bundle (V(kernel), V(initrd), V(payload)), its place for GRUB (V(boot kernel),
-        V(boot initrd)), V(plan.json), V(capture.json), V(host.cpio), V(entry), V(one-shot), or V(folder).
+        V(boot initrd)), V(plan.json), V(capture.json), V(lifeboat), V(host.cpio), V(entry), V(payload copy) (the
+        staged payload, once the lifeboat has it), V(one-shot), or V(folder).
       type: str
     path:
       description: The file or folder that is concerned.
@@ -106,6 +122,32 @@ bytes_copied:
   returned: when O(state) is V(staged) or V(armed)
   type: int
   sample: 184549376
+lifeboat:
+  description:
+    - Where on the disk the parts of the lifeboat lie; in check mode as it was found. Null for a plan without one.
+    - It is also in the host's own archive as C(lifeboat.json).
+  returned: when O(state) is V(staged) or V(armed)
+  type: dict
+  contains:
+    version:
+      description: Format of this description.
+      type: int
+    run_id:
+      description: The run.
+      type: str
+    plan_digest:
+      description: Digest of the plan.
+      type: str
+    disk_bytes:
+      description: Size of the disk.
+      type: int
+    sector_bytes:
+      description: Size of a logical sector of the disk.
+      type: int
+    parts:
+      description: For each part its C(size), C(sha256) (empty where it is not known), and C(extents), pairs of
+        start and length in bytes of the disk.
+      type: dict
 armed_entry:
   description: The one-shot entry as read back from GRUB's environment; empty if none.
   returned: success
@@ -123,12 +165,15 @@ fault:
   type: dict
 """
 
+import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import staging
+from ..module_utils.boot import disarming, staging
+from ..module_utils.bundle import proof
+from ..module_utils.plan import document
 from ..module_utils.runner import CommandRunner
 
 
@@ -144,28 +189,35 @@ def described(changes, removed):
 def stage(module, runner):
     """Stage, and arm where that is wanted."""
     params = module.params
-    order = staging.Staging(runner, params["plan"], params["source"], Path(params["capture"]))
+    capture = Path(params["capture"])
+    plan = document.load(params["plan"])
+    files = proof.check_on_host(runner, params["proof"], plan, staging.read_capture(capture), time.time())
+    extra = {f"{proof.FOLDER}/{name}": content for name, content in files.items()}
+    order = staging.Staging(runner, plan, params["source"], capture, extra=extra)
     changes = order.pending() if module.check_mode else order.apply()
-    to_arm = params["state"] == "armed" and not order.is_armed()
+    # While anything was changed nothing was armed.
+    to_arm = params["state"] == "armed" and (bool(changes) or not order.is_armed())
     if to_arm:
         changes.append(staging.Change("one-shot", str(order.loader.environment)))
         if not module.check_mode:
             order.arm()
+    lifeboat = order.lifeboat()
     return {
         "changed": bool(changes),
         "bytes_copied": sum(change.bytes for change in changes),
         "armed_entry": order.armed_entry(),
         "kernel_arguments": list(order.entry().arguments),
+        "lifeboat": lifeboat.to_document() if lifeboat else None,
         **described(changes, removed=False),
     }
 
 
 def disarm(module, runner):
     """Take everything back."""
-    changes = staging.remains(runner) if module.check_mode else staging.disarm(runner)
+    changes = disarming.remains(runner) if module.check_mode else disarming.disarm(runner)
     return {
         "changed": bool(changes),
-        "armed_entry": staging.armed_entry(runner),
+        "armed_entry": disarming.armed_entry(runner),
         **described(changes, removed=True),
     }
 
@@ -176,6 +228,7 @@ def main():
             "state": {"type": "str", "choices": ["staged", "armed", "disarmed"], "default": "staged"},
             "plan": {"type": "dict"},
             "source": {"type": "str", "default": ""},
+            "proof": {"type": "dict", "default": {}},
             "capture": {"type": "path", "default": "/var/lib/dualroot/stage/capture.json"},
         },
         required_if=[("state", "staged", ["plan"]), ("state", "armed", ["plan"])],

@@ -1,17 +1,16 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Stage a run on the old system, arm it, and take it back; what the module ``initramfs_stage`` does.
+"""Stage a run on the old system and arm it; what the module ``initramfs_stage`` does.
 
 First everything is compared, then only what differs is done: ``Staging.pending`` is all that check mode
-needs, and a second run finds nothing to do.
+needs, and a second run finds nothing to do. Nothing is armed while anything is changed, so whatever
+stops a staging, the next start is the old system's and the next run goes on.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +19,14 @@ from typing import Any
 from ..archive.durable import sync_directory, write_file
 from ..faults import boot as kinds
 from ..faults.fault import Fault
+from ..lifeboat import berth, claim
+from ..lifeboat.model import Lifeboat
 from ..plan import document
 from ..runner import Runner
-from . import cpio, fetch, host_loader, one_shot
+from . import fetch, host_loader, one_shot
 from .fetch import Artefact
 from .settle import settle
+from .staged_lifeboat import StagedLifeboat, pack, release
 
 BOOT_DIRECTORY = Path("/boot/dualroot")
 STATE_DIRECTORY = Path("/var/lib/dualroot")
@@ -35,7 +37,8 @@ HOST_CPIO = "host.cpio"
 COMBINED = "combined.img"
 PLAN = "plan.json"
 CAPTURE = "capture.json"
-_SECRETS = (HOST_CPIO, HOST_CPIO + ".new", COMBINED, COMBINED + ".new")
+#: The staged payload, once the lifeboat has it.
+PAYLOAD_COPY = "payload copy"
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,21 @@ class Change:
     bytes: int = 0
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """The lifeboat as it is now: what would be done, and where the room is there, its places and its faults."""
+
+    staged: StagedLifeboat | None = None
+    lifeboat: Lifeboat | None = None
+    host: bytes = b""
+    wrong: tuple[str, ...] = ()
+
+
 class Staging:
-    """The staging of one plan; ``source`` is where the bundle's files are, ``capture`` is on this host."""
+    """The staging of one plan; ``source`` is where the bundle's files are, ``capture`` is on this host.
+
+    ``extra`` goes into the host's own part of the initramfs, by path below ``etc/dualroot``.
+    """
 
     def __init__(
         self,
@@ -57,12 +73,14 @@ class Staging:
         source: str,
         capture: Path,
         boot_directory: Path = BOOT_DIRECTORY,
+        extra: Mapping[str, bytes] | None = None,
     ) -> None:
         self.runner = runner
         self.plan = document.load(plan)
         self.source = source or str(self.plan["staging"]["directory"])
         self.capture = capture
         self.boot_directory = boot_directory
+        self.extra = dict(extra or {})
         self.directory = Path(self.plan["staging"]["directory"])
         self.run_directory = Path(self.plan["staging"]["run_directory"])
         self._digests: dict[tuple[int, int], str] = {}
@@ -72,20 +90,25 @@ class Staging:
     def pending(self) -> list[Change]:
         """Return what is to be done, in its order; changes nothing.
 
-        Raises ``Fault`` ``boot.capture_missing`` or ``boot.no_space``.
+        Raises ``Fault`` ``boot.capture_missing``, ``boot.no_space``, ``lifeboat.place_taken``.
         """
-        changes = [*self._pending_files(), *self._pending_boot_files()]
+        lifeboat = self._look_at_lifeboat()
+        changes = [*self._pending_files(lifeboat), *self._pending_lifeboat(lifeboat)]
+        changes += self._pending_boot_files(lifeboat)
         self._check_space(changes)
         text = self._wanted_entry()
         if self.loader.reads_custom_config and text != one_shot.read_custom_config(self.loader):
             changes.append(Change("entry", str(self.loader.custom_config)))
         elif not self.loader.reads_custom_config and not self._has_grubby_entry():
             changes.append(Change("entry", self.loader.grubby))
-        return changes
+        return [*changes, *self._pending_payload_copy(lifeboat)]
 
     def apply(self) -> list[Change]:
         """Do what is pending and return it."""
         changes = self.pending()
+        if changes and self.is_armed():
+            # Files of two plans must never be started together.
+            one_shot.disarm(self.runner, self.loader)
         for folder in (
             self.directory.parent,
             self.directory,
@@ -96,10 +119,20 @@ class Staging:
             _make_private(folder)
         for change in changes:
             self._apply(change)
+        if any(change.what == "lifeboat" for change in changes):
+            # Only now it is known whether a part of the payload waits for stage two.
+            left = list(self._pending_payload_copy(self._look_at_lifeboat()))
+            for change in left:
+                self._apply(change)
+            changes += left
         if changes:
             settle(self.directory)
             settle(self.boot_directory)
         return changes
+
+    def lifeboat(self) -> Lifeboat | None:
+        """Return the lifeboat as it is described on this host; None for a plan without one."""
+        return berth.read_document(self.directory) if self.uses_lifeboat else None
 
     def entry(self) -> one_shot.Entry:
         names = (INITRD, HOST_CPIO) if self.loader.reads_custom_config else (COMBINED,)
@@ -129,14 +162,54 @@ class Staging:
             found[name] = Artefact(part["file"], target, part["sha256"], part["size"])
         return found
 
-    def _pending_files(self) -> Iterator[Change]:
+    @property
+    def uses_lifeboat(self) -> bool:
+        return bool(self.plan["lifeboat"]["used"])
+
+    def _pending_files(self, lifeboat: _Seen) -> Iterator[Change]:
         for name, artefact in self.artefacts().items():
+            if name == "payload" and not self._needs_payload(lifeboat):
+                continue
             if not self._is_present(artefact):
                 yield Change(name, str(artefact.target), artefact.size)
         for path, content in ((self.directory / PLAN, self._plan_text()), (self._capture_path(), None)):
             wanted = self._capture_bytes() if content is None else content
             if _differs(path, wanted):
                 yield Change(path.name, str(path), len(wanted))
+
+    def _look_at_lifeboat(self) -> _Seen:
+        if not self.uses_lifeboat:
+            return _Seen()
+        staged = self._staged_lifeboat()
+        found = staged.look()
+        if found is None:
+            return _Seen(staged)
+        # Plan and capture have to be staged to be compared, but not to be placed.
+        return _Seen(staged, *found, tuple(staged.wrong(*found)))
+
+    def _pending_lifeboat(self, seen: _Seen) -> Iterator[Change]:
+        left = self.directory.parent / claim.FILE.name
+        if seen.staged is None:
+            if left.exists():
+                yield Change("lifeboat", str(left))
+        elif seen.lifeboat is None or seen.wrong:
+            yield Change("lifeboat", str(seen.staged.path), seen.staged.count_bytes(seen.lifeboat, list(seen.wrong)))
+
+    def _pending_payload_copy(self, seen: _Seen) -> Iterator[Change]:
+        payload = self.artefacts()["payload"].target
+        if payload.exists() and not self._needs_payload(seen):
+            yield Change(PAYLOAD_COPY, str(payload))
+
+    def _needs_payload(self, seen: _Seen) -> bool:
+        """Tell whether the staged payload is needed: for memory, to fill the lifeboat, or later for swap."""
+        if seen.staged is None or seen.lifeboat is None:
+            return True
+        return "payload" in seen.wrong or seen.staged.needs_payload(seen.lifeboat)
+
+    def _staged_lifeboat(self) -> StagedLifeboat:
+        sources = {name: artefact.target for name, artefact in self.artefacts().items()}
+        ground = berth.ground_of(self.runner, self.plan, self.directory.parent)
+        return StagedLifeboat(berth.Berth(self.plan, ground), self.directory, sources, self._host_files())
 
     def _is_present(self, artefact: Artefact) -> bool:
         """Tell whether the target is there, whole and right; a file with two names is read once."""
@@ -148,20 +221,21 @@ class Staging:
             self._digests[identity] = fetch.file_digest(path)
         return self._digests[identity] == artefact.sha256
 
-    def _pending_boot_files(self) -> Iterator[Change]:
+    def _pending_boot_files(self, seen: _Seen) -> Iterator[Change]:
         artefacts = self.artefacts()
         for name, file_name in (("kernel", KERNEL), ("initrd", INITRD)):
             part = artefacts[name]
             target = self.boot_directory / file_name
             if not self._is_present(replace(part, target=target)):
                 yield Change(f"boot {name}", str(target), part.size)
-        wanted = self._host_cpio()
-        if _differs(self.boot_directory / HOST_CPIO, wanted):
+        wanted = seen.host or pack(self._host_files())
+        unknown = seen.staged is not None and not seen.host
+        if unknown or _differs(self.boot_directory / HOST_CPIO, wanted):
             yield Change(HOST_CPIO, str(self.boot_directory / HOST_CPIO), len(wanted))
         if not self.loader.reads_custom_config:
             size = artefacts["initrd"].size + len(wanted)
             combined = self.boot_directory / COMBINED
-            if self._is_stale(combined):
+            if unknown or self._is_stale(combined, wanted):
                 yield Change(COMBINED, str(combined), size)
 
     def _apply(self, change: Change) -> None:
@@ -176,16 +250,27 @@ class Staging:
             write_file(path, self._plan_text(), 0o600)
         elif change.what == CAPTURE:
             write_file(path, self._capture_bytes(), 0o600)
+        elif change.what == "lifeboat":
+            self._apply_lifeboat(path)
+        elif change.what == PAYLOAD_COPY:
+            path.unlink()
+            sync_directory(path.parent)
         elif change.what == HOST_CPIO:
             fetch.shred(path)
             write_file(path, self._host_cpio(), 0o600)
         elif change.what == COMBINED:
             fetch.shred(path)
-            write_file(path, self._combined(), 0o600)
+            write_file(path, self._combined(self._host_cpio()), 0o600)
         elif self.loader.reads_custom_config:
             one_shot.write_custom_config(self.loader, self._wanted_entry())
         else:
             one_shot.add_grubby_entry(self.runner, self.loader, self.entry())
+
+    def _apply_lifeboat(self, path: Path) -> None:
+        if self.uses_lifeboat:
+            self._staged_lifeboat().put()
+            return
+        release(self.runner, path.parent, self.directory)
 
     def _check_space(self, changes: list[Change]) -> None:
         same = _device(self.directory) == _device(self.boot_directory)
@@ -214,91 +299,37 @@ class Staging:
         return self.directory / CAPTURE
 
     def _capture_bytes(self) -> bytes:
-        try:
-            content = self.capture.read_bytes()
-            json.loads(content)
-        except (OSError, ValueError) as error:
-            # The text of a JSON error may quote the capture, which is secret.
-            problem = error.strerror if isinstance(error, OSError) else "it is no JSON document"
-            raise Fault(kinds.CAPTURE_MISSING, path=self.capture, problem=problem) from None
-        return content
+        read_capture(self.capture)
+        return self.capture.read_bytes()
+
+    def _host_files(self) -> dict[str, bytes]:
+        return {PLAN: self._plan_text(), CAPTURE: self._capture_bytes(), **self.extra}
 
     def _host_cpio(self) -> bytes:
-        files = {PLAN: self._plan_text(), CAPTURE: self._capture_bytes()}
-        return cpio.pack({f"etc/dualroot/{name}": content for name, content in files.items()})
+        """Return the host's own part as it is to be; with a lifeboat that is known once it has its place."""
+        found = self._staged_lifeboat().look() if self.uses_lifeboat else None
+        return found[1] if found else pack(self._host_files())
 
-    def _combined(self) -> bytes:
+    def _combined(self, host: bytes) -> bytes:
         initrd = (self.boot_directory / INITRD).read_bytes()
         # The kernel skips zeros between archives and wants each to begin at a multiple of four.
-        return initrd + b"\0" * (-len(initrd) % 4) + self._host_cpio()
+        return initrd + b"\0" * (-len(initrd) % 4) + host
 
-    def _is_stale(self, combined: Path) -> bool:
+    def _is_stale(self, combined: Path, host: bytes) -> bool:
         initrd = self.boot_directory / INITRD
         if not combined.is_file() or not initrd.is_file():
             return True
-        return combined.read_bytes() != self._combined()
+        return combined.read_bytes() != self._combined(host)
 
 
-def remains(
-    runner: Runner, boot_directory: Path = BOOT_DIRECTORY, state_directory: Path = STATE_DIRECTORY
-) -> list[Change]:
-    """Return what ``disarm`` would take away, in its order; changes nothing."""
-    found = []
-    loader = _loader(runner)
-    if loader is not None:
-        if one_shot.ENTRY_ID in one_shot.armed_entry(runner, loader):
-            found.append(Change("one-shot", str(loader.environment)))
-        text = one_shot.read_custom_config(loader)
-        if text != one_shot.with_block(text, ""):
-            found.append(Change("entry", str(loader.custom_config)))
-        kernel = boot_directory / KERNEL
-        by_grubby = not loader.reads_custom_config and bool(loader.grubby)
-        if by_grubby and one_shot.has_grubby_entry(runner, loader, kernel):
-            found.append(Change("grubby entry", str(kernel)))
-    for folder in (boot_directory, state_directory / "stage"):
-        if folder.is_dir():
-            found.append(Change("folder", str(folder), sum(path.stat().st_size for path in folder.iterdir())))
-    return found
-
-
-def disarm(
-    runner: Runner, boot_directory: Path = BOOT_DIRECTORY, state_directory: Path = STATE_DIRECTORY
-) -> list[Change]:
-    """Take a staging back: the one-shot first, then the entry, then the files, secrets shredded."""
-    changes = remains(runner, boot_directory, state_directory)
-    loader = _loader(runner)
-    for change in changes:
-        if change.what == "folder":
-            _remove_folder(Path(change.path))
-        elif loader is not None and change.what == "one-shot":
-            one_shot.disarm(runner, loader)
-        elif loader is not None and change.what == "entry":
-            text = one_shot.with_block(one_shot.read_custom_config(loader), "")
-            one_shot.write_custom_config(loader, text)
-        elif loader is not None:
-            one_shot.remove_grubby_entry(runner, loader, Path(change.path))
-    return changes
-
-
-def armed_entry(runner: Runner) -> str:
-    """Return the one-shot entry of this host, empty if there is none."""
-    loader = _loader(runner)
-    return one_shot.armed_entry(runner, loader) if loader else ""
-
-
-def _loader(runner: Runner) -> host_loader.HostLoader | None:
-    # A host without GRUB has no entry to take back, but may have files.
-    with contextlib.suppress(Fault):
-        return host_loader.detect(runner)
-    return None
-
-
-def _remove_folder(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name in _SECRETS or path.name.startswith(CAPTURE):
-            fetch.shred(path)
-    shutil.rmtree(folder)
-    sync_directory(folder.parent)
+def read_capture(path: Path) -> Any:
+    """Return the capture on this host; raises ``Fault`` ``boot.capture_missing``."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        # The text of a JSON error may quote the capture, which is secret.
+        problem = error.strerror if isinstance(error, OSError) else "it is no JSON document"
+        raise Fault(kinds.CAPTURE_MISSING, path=path, problem=problem) from None
 
 
 def _differs(path: Path, wanted: bytes) -> bool:

@@ -124,6 +124,7 @@ def _plan() -> dict[str, Any]:
         "mode": "convert",
         "attended": True,
         "go_timeout": 600,
+        "trial_limit": 900,
         "created": 1,
         "expires": 2,
         "bundle": {"name": "b", "version": "1", "manifest_sha256": "0", "signed_by": ""},
