@@ -21,6 +21,8 @@ display = Display()
 
 FOLDER = "/var/lib/dualroot/interpreter"
 WRAPPER = f"{FOLDER}/python3"
+#: Beside it; signatures are checked with it on hosts without an openssl of their own.
+OPENSSL = f"{FOLDER}/openssl"
 ARCHIVE = "/var/lib/dualroot/interpreter.tar.gz"
 
 #: What this collection's modules need; it is at or above what ansible-core 2.18 and 2.19 need on a host
@@ -47,10 +49,15 @@ def probe_text(preferred: str | None) -> str:
     names = [*([preferred] if preferred else []), *NAMES, WRAPPER]
     listed = " ".join(shlex.quote(name) for name in names)
     return (
+        f"{{ command -v openssl || ls {OPENSSL}; }} >/dev/null 2>&1 && echo DUALROOT-OPENSSL; "
         f'for p in {listed}; do q=$(command -v "$p" 2>/dev/null) || continue; '
         f'v=$("$q" -c {shlex.quote(_TEST)} 2>/dev/null) || continue; '
         'echo "DUALROOT-PYTHON $q $v"; break; done; exit 0'
     )
+
+
+def _archive(arguments: Mapping[str, Any]) -> Sending:
+    return Sending(arguments["archive"], ARCHIVE, arguments["sha256"], arguments["size"])
 
 
 class ActionModule(ActionBase):
@@ -70,6 +77,7 @@ class ActionModule(ActionBase):
                 "sha256": {"type": "str"},
                 "size": {"type": "int"},
                 "prefer": {"type": "str"},
+                "openssl": {"type": "bool", "default": False},
             },
             required_together=[("archive", "sha256", "size")],
         )
@@ -82,13 +90,16 @@ class ActionModule(ActionBase):
     def _provide(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         prefer = arguments["prefer"] if str(arguments["prefer"] or "").startswith("/") else None
         found = self._find(prefer)
+        if found and arguments["openssl"] and not found["openssl"] and arguments["archive"]:
+            changed = not self._task.check_mode and self._unpack(_archive(arguments))
+            return {"changed": changed, "bundled": found["interpreter"] == WRAPPER, **found, "openssl": changed}
         if found:
             return {"changed": False, "bundled": found["interpreter"] == WRAPPER, **found}
         if not arguments["archive"]:
             raise self._missing("none was given")
         if self._task.check_mode:
             raise self._missing("check mode writes nothing, and the bundled one would have to be unpacked")
-        changed = self._unpack(Sending(arguments["archive"], ARCHIVE, arguments["sha256"], arguments["size"]))
+        changed = self._unpack(_archive(arguments))
         found = self._find(WRAPPER)
         if not found:
             raise self._missing("it was unpacked and does not run; is /var/lib mounted noexec?")
@@ -97,13 +108,14 @@ class ActionModule(ActionBase):
     def _missing(self, detail: str) -> Fault:
         return Fault(kinds.NO_PYTHON, floor=".".join(map(str, FLOOR)), detail=detail)
 
-    def _find(self, prefer: str | None) -> dict[str, str] | None:
+    def _find(self, prefer: str | None) -> dict[str, Any] | None:
         # As root: the bundled one lies in a folder that only root may enter, and modules run as root.
         done = self._shell(probe_text(prefer))
         for line in done["stdout"].splitlines():
             words = line.split()
             if words[:1] == ["DUALROOT-PYTHON"] and len(words) == 3:
-                return {"interpreter": words[1], "version": words[2]}
+                has_openssl = "DUALROOT-OPENSSL" in done["stdout"].split()
+                return {"interpreter": words[1], "version": words[2], "openssl": has_openssl}
         return None
 
     def _unpack(self, archive: Sending) -> bool:

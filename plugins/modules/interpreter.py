@@ -38,6 +38,12 @@ options:
       - Path of an interpreter to try first, normally the operator's C(ansible_python_interpreter).
       - Anything but an absolute path is ignored.
     type: str
+  openssl:
+    description:
+      - Also unpack O(archive) where the host has a Python and no C(openssl); the archive carries one, with which the
+        signature of the bundle is checked on the host.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Looks, and fails where something would have to be unpacked.
@@ -67,6 +73,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+openssl:
+  description: Whether the host has an C(openssl), its own or the bundled one.
+  returned: when O(state=present)
+  type: bool
 interpreter:
   description: Path of the interpreter on the host.
   returned: when O(state=present)

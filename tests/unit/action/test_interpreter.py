@@ -44,7 +44,7 @@ def test_the_host_has_one(provide):
         False,
     )
     text = shell.call_args.args[0]
-    assert text.startswith("for p in /opt/python3 python3.13 ")
+    assert "; for p in /opt/python3 python3.13 " in text
     assert text.index("python3.9") < text.index("platform-python") < text.index(subject.WRAPPER)
 
 
@@ -86,6 +86,35 @@ def test_no_python(provide, arguments, answers, check_mode, word):
     assert result.failed
     assert result.fault["id"] == "interpreter.missing"
     assert word in result.fault["what"]
+
+
+PYTHON = "DUALROOT-PYTHON /usr/bin/python3 3.9.2"
+
+
+def test_an_openssl_is_brought_where_there_is_none(provide):
+    wish = {**ARCHIVE, "openssl": True}
+    result, _shell = provide(wish, PYTHON, "", "DUALROOT 0 part 0", "", "DUALROOT-WHOLE", "DUALROOT-UNPACKED")
+    assert (result.interpreter, result.bundled, result.openssl, result.changed) == (
+        "/usr/bin/python3",
+        False,
+        True,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer", "check_mode", "openssl"),
+    [
+        ({**ARCHIVE, "openssl": True}, f"DUALROOT-OPENSSL\n{PYTHON}", False, True),
+        ({**ARCHIVE, "openssl": True}, PYTHON, True, False),
+        (ARCHIVE, PYTHON, False, False),
+        ({"openssl": True}, PYTHON, False, False),
+    ],
+    ids=["the host has one", "check mode", "not asked for", "none to bring"],
+)
+def test_no_openssl_is_brought(provide, arguments, answer, check_mode, openssl):
+    result, _shell = provide(arguments, answer, check_mode=check_mode)
+    assert (result.changed, result.openssl) == (False, openssl)
 
 
 @pytest.mark.parametrize(("answer", "changed"), [("DUALROOT-REMOVED", True), ("", False)])
