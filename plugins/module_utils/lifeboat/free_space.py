@@ -15,7 +15,7 @@ from ..disk.read import Table, read_disk
 from ..faults.fault import Fault
 from ..runner import Runner
 from ..units import MIB
-from . import ext4_bitmaps, fsmap
+from . import claim, ext4_bitmaps, file_extents, fsmap
 from .model import BLOCK, Extent, intersect, subtract
 
 #: Pieces smaller than this are not worth a place in the description.
@@ -69,7 +69,7 @@ def read_room(
         inside = Root(root_node, fstype, places[root_node].start, places[root_node].length)
         found = root_areas(runner, inside, root, read_map or fsmap.free_extents)
         areas = [_area("file", one, root_node) for one in found.areas] + areas
-    usable = 0 if found.doubt else budget(root)
+    usable = 0 if found.doubt else budget(root) + found.kept_bytes
     return {
         "areas": _largest(areas),
         "budget_bytes": usable,
@@ -90,10 +90,14 @@ def budget(path: Path) -> int:
 
 @dataclass
 class Found:
-    """Free areas of the root in bytes of the disk, all its free bytes, and why it has no areas."""
+    """Free areas of the root in bytes of the disk, all its free bytes, and why it has no areas.
+
+    ``kept_bytes`` of them are in the file of an earlier run, which a new one uses again.
+    """
 
     areas: list[Extent]
     free_bytes: int = 0
+    kept_bytes: int = 0
     doubt: str = ""
 
 
@@ -105,11 +109,27 @@ def root_areas(runner: Runner, where: Root, root: Path, read_map: ReadMap) -> Fo
         if where.fstype == "ext4" and not ext4_bitmaps.read_super(root / where.node.lstrip("/")).extents:
             return Found([], doubt="the root was made as ext3 and has no extents")
         found = _free_of_root(runner, where, root, read_map)
+        earlier = _of_earlier_run(root, where.start)
     except (OSError, ext4_bitmaps.NotKnown, Fault) as error:
         return Found([], doubt=f"its free blocks cannot be read ({error})")
+    found.kept_bytes = sum(one.length for one in earlier)
+    found.free_bytes += found.kept_bytes
     whole = Extent(where.start + EDGE, where.length - 2 * EDGE)
-    found.areas = [one for one in intersect(found.areas, [whole]) if one.length >= LEAST_BYTES]
+    found.areas = [one for one in intersect(sorted([*found.areas, *earlier]), [whole]) if one.length >= LEAST_BYTES]
     return found
+
+
+def _of_earlier_run(root: Path, start: int) -> list[Extent]:
+    """Return the blocks of a lifeboat that is still there: nobody gave it back."""
+    try:
+        handle = os.open(root / claim.FILE.relative_to("/"), os.O_RDONLY)
+    except FileNotFoundError:
+        return []
+    try:
+        mapped = file_extents.read_map(handle)
+    finally:
+        os.close(handle)
+    return list(_large((Extent(one.physical, one.length) for one in mapped), start))
 
 
 def _free_of_root(runner: Runner, where: Root, root: Path, read_map: ReadMap) -> Found:
