@@ -35,6 +35,8 @@ def document(work: Work, outcome: str, fault: Mapping[str, str] | None = None) -
         "boot_ids": {"old": None, "stage_two": work.machine.boot_id(), "new": None},
         "resumed": resumes(work.journal.entries),
         "bundle": dict(work.plan["bundle"]),
+        # What memory was needed is told of runs of the same kind only.
+        "lifeboat": work.lifeboat is not None,
     }
 
 
