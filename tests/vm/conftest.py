@@ -36,6 +36,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     return report
 
 
+def remember(config: pytest.Config, machine: Machine) -> None:
+    """Let a failed test show the end of this machine's serial log."""
+    config.stash.setdefault(_machines, []).append(machine)
+
+
 class Host:
     """A running source host with its inventory, its reports, and the way to run playbooks on it."""
 

@@ -189,6 +189,11 @@ class Parts:
 
         settle_after_return(runner, node, resolved, plan)
 
+    def withdraw(self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document) -> None:
+        from ..boot.control import withdraw
+
+        withdraw(runner, node, resolved, plan)
+
     def packed(self, node: str, lifeboat: Lifeboat) -> Packed:
         """Return the payload in the lifeboat as what a restore reads."""
         from ..lifeboat.disk import PackedPart

@@ -33,7 +33,18 @@ def go_back(work: Work, record: Mapping[str, str] | None) -> None:
         _leave_evidence(work, record)
     except Exception as error:
         work.machine.say(f"dualroot: the result could not be left in the old system: {type(error).__name__}")
+    _withdraw(work)
     restart(work.machine, work.status)
+
+
+def _withdraw(work: Work) -> None:
+    """Take the unused boot path of the lifeboat away; left there it is harmless, but a person may choose it."""
+    if work.lifeboat is None or not work.node:
+        return
+    try:
+        work.parts.withdraw(work.machine.runner, work.node, work.resolved, work.plan)
+    except Exception as error:
+        work.machine.say(f"dualroot: the boot path of the lifeboat stays: {type(error).__name__}")
 
 
 def restart(machine: Machine, status: Status) -> None:

@@ -224,6 +224,9 @@ class FakeParts:
         self._call(f"settle_after_return {node}")
 
     def forget_volumes(self, runner: Any, node: str, layout: Any, keep: Sequence[str]) -> None:
+    def withdraw(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
+        self._call(f"withdraw {node}")
+
         self._call(" ".join(["forget_volumes", node, *keep]))
 
     def activate(self, runner: Any, layout: Any) -> None:
