@@ -59,7 +59,10 @@ def _remedy(context: Context, berth: Berth) -> str:
     missing = format_size(berth.missing_bytes)
     ways = []
     if sum(one.length for one in berth.allowed) < berth.needed_bytes:
-        ways.append("take a layout with a larger second slot, or a larger disk (dualroot_layout)")
+        ways.append(
+            "take a layout (dualroot_layout) whose second slot is made at commit, or has only its file system made then"
+            " (at: commit), and is large enough"
+        )
     elif not context.facts.get("lifeboat_doubt"):
         ways.append(f"free at least {missing} on the old root (package caches, old kernels, old logs)")
     ways.append(f"leave {missing} of the disk unpartitioned behind the root, or as swap")
