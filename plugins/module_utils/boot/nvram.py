@@ -25,6 +25,7 @@ _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ACTIVE = 1
 #: Types and subtypes of device path nodes: hard drive, file path, end.
 _HARD_DRIVE, _FILE_PATH, _END = (4, 1), (4, 4), 0x7F
+_ORDER = "the order of the entries"
 
 
 @dataclass(frozen=True)
@@ -125,27 +126,30 @@ def create(
 def put_first(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
     """Let an entry be tried first, the others behind it as they were: one write, read back.
 
+    Only what reads back decides: a firmware may drop other entries, and a tool may fail after the write.
     Does nothing where it is first already. Raises ``Fault`` ``boot.nvram_unwritable``.
     """
     present = order(root)
     if present[:1] == (number,):
         return
-    _set_order(runner, (number, *(one for one in present if one != number)), root)
+    problem = "another entry is still first"
+    try:
+        _write_order(runner, (number, *(one for one in present if one != number)))
+    except Fault as fault:
+        problem = fault.what
+    if order(root)[:1] != (number,):
+        raise Fault(kinds.NVRAM_UNWRITABLE, what=_ORDER, problem=problem)
 
 
 def remove(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
     """Take an entry out of the order, and away."""
     if number in order(root):
-        _set_order(runner, [one for one in order(root) if one != number], root)
+        _write_order(runner, [one for one in order(root) if one != number])
     _run(runner, ["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"], f"the end of entry {number}")
 
 
-def _set_order(runner: Runner, wanted: Sequence[str], root: Path) -> None:
-    _run(runner, ["efibootmgr", "--quiet", "--bootorder", ",".join(wanted)], "the order of the entries")
-    found = order(root)
-    if found != tuple(wanted):
-        problem = f"it reads back as {','.join(found) or 'nothing'}"
-        raise Fault(kinds.NVRAM_UNWRITABLE, what="the order of the entries", problem=problem)
+def _write_order(runner: Runner, wanted: Sequence[str]) -> None:
+    _run(runner, ["efibootmgr", "--quiet", "--bootorder", ",".join(wanted)], _ORDER)
 
 
 def _run(runner: Runner, argv: Sequence[str], what: str) -> None:

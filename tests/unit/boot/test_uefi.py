@@ -238,6 +238,21 @@ def test_a_firmware_that_only_says_yes(host: Host) -> None:
     assert raised.value.kind.id == "boot.nvram_unwritable"
 
 
+def test_what_reads_back_decides(host: Host) -> None:
+    """A tool that fails after its write, and a firmware that drops an entry: control is taken."""
+
+    def handle(argv: Sequence[str], stdin: Any) -> Any:
+        if "--bootorder" in argv:
+            host.set_order("0009", "0001")
+            return failed(5, "interrupted")
+        return host.handle(argv, stdin)
+
+    host.call("prepare_lifeboat", lifeboat())
+    host.runner = FakeRunner(handler=handle)
+    host.call("take_control", lifeboat())
+    assert host.order() == ("0009", "0001")
+
+
 def test_a_partition_at_another_place_is_not_written_to(host: Host) -> None:
     (host.root / "sys/block/vda/vda1/start").write_text("4096\n")
     with pytest.raises(Fault) as raised:
