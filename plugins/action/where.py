@@ -63,9 +63,11 @@ class ActionModule(ActionBase):
         if isinstance(state, Dark):
             kind = kinds.HOST_KEY_CHANGED if state.key_changed else kinds.NO_ANSWER
             return failed(Fault(kind, detail=state.reason), system="dark", changed=False)
-        if kept and arguments["directory"] and not self._task.check_mode:
+        run_id = arguments["run_id"] or str(getattr(state, "run_id", ""))
+        # A host that came to its end has been reported; one in memory forgets what it knows with its next restart.
+        wanted = arguments["run_id"] or isinstance(state, (StageTwo, Recovery))
+        if kept and run_id and wanted and arguments["directory"] and not self._task.check_mode:
             host = str((task_vars or {}).get("inventory_hostname", ""))
-            run_id = arguments["run_id"] or str(getattr(state, "run_id", ""))
             keeping.keep(files.host_folder(Path(arguments["directory"]).absolute(), run_id, host), kept)
         # The log is long, and a failing task prints its result.
         shown = {name: value for name, value in kept.items() if name != "log"} if kept else None

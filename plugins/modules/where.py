@@ -37,7 +37,8 @@ options:
     default: ''
   directory:
     description:
-      - Folder for the reports of all runs. With O(fetch), log and journal are kept there, below run and host.
+      - Folder for the reports of all runs. With O(fetch), log and journal are kept there, below run and host, where
+        O(run_id) is given, and where stage two or the recovery system runs.
     type: path
 attributes:
   check_mode:

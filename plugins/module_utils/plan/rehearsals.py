@@ -7,6 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+_AMOUNTS = ("payload_bytes", "peak_ram_bytes", "downtime_seconds")
+#: No size in bytes and no time in seconds reaches it; neither do infinity and what is not a number.
+_ENDLESS = 1 << 60
+
 
 def newest(results: Iterable[Any], manifest_sha256: str) -> dict[str, Any] | None:
     """Return the ``result.json`` of the newest rehearsal that went well, or ``None``.
@@ -29,16 +33,17 @@ def _is_usable(result: Any, manifest_sha256: str) -> bool:
         and result["bundle"].get("manifest_sha256") == manifest_sha256
         and isinstance(phases, list)
         and all(_is_phase(phase) for phase in phases)
+        and all(result.get(name) is None or _is_amount(result[name]) for name in _AMOUNTS)
     )
 
 
 def _is_phase(phase: Any) -> bool:
-    return (
-        isinstance(phase, Mapping)
-        and isinstance(phase.get("name"), str)
-        and isinstance(phase.get("seconds"), (int, float))
-        and not isinstance(phase["seconds"], bool)
-    )
+    return isinstance(phase, Mapping) and isinstance(phase.get("name"), str) and _is_amount(phase.get("seconds"))
+
+
+def _is_amount(value: Any) -> bool:
+    """Tell whether a value is a number that can be reckoned with; JSON of a host may hold anything."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < _ENDLESS
 
 
 def _time(result: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ _RUNS = "var/lib/dualroot/runs"
 #: How many are read, the newest first; a result is a few kilobytes.
 MOST = 20
 _MAX_BYTES = 256 << 10
-_FIELDS = ("run_id", "mode", "outcome", "fault", "phases", "payload_bytes", "peak_ram_bytes", "bundle")
+_FIELDS = ("run_id", "mode", "outcome", "fault", "phases", "payload_bytes", "peak_ram_bytes", "bundle", "lifeboat")
 
 
 def read_rehearsals(root: Path = sysfs.ROOT) -> list[dict[str, Any]]:

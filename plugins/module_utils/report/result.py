@@ -45,9 +45,16 @@ def complete(
         "resumed": given.get("resumed") or 0,
         "boot_ids": {name: boot_ids.get(name) for name in _BOOT_IDS},
         "bundle": frozen.get("bundle"),
+        "lifeboat": _with_lifeboat(frozen),
         "layout": (frozen.get("layout") or {}).get("name"),
         "plan_digest": frozen.get("digest"),
     }
+
+
+def _with_lifeboat(plan: Mapping[str, Any]) -> bool:
+    """Tell whether the run had a lifeboat: with one the payload needs no memory, which predictions must know."""
+    lifeboat = plan.get("lifeboat")
+    return isinstance(lifeboat, Mapping) and bool(lifeboat.get("used"))
 
 
 def _phase(phase: Mapping[str, Any]) -> dict[str, Any]:

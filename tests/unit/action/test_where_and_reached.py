@@ -89,7 +89,7 @@ def test_nothing_is_fetched_unasked(look: Any) -> None:
     ("answer", "run_id", "path"),
     [
         (stage_two(), "", "/etc/dualroot/plan.json"),
-        (NEW, "", f"/var/lib/dualroot/runs/{RUN}/plan.json"),
+        (NEW, RUN, f"/var/lib/dualroot/runs/{RUN}/plan.json"),
         (OLD, RUN, f"/var/lib/dualroot/runs/{RUN}/plan.json"),
     ],
     ids=["stage two", "new system", "old system"],
@@ -129,6 +129,17 @@ def test_the_capture_of_stage_two_stays_there(look: Any) -> None:
 )
 def test_a_plan_that_is_not_surely_the_right_one_is_none(look: Any, files: dict[str, str]) -> None:
     assert look(Host(stage_two(), files), fetch=True)["kept"]["plan"] is None
+
+
+def test_a_new_system_s_evidence_is_kept_on_demand_only(look: Any, tmp_path: Path) -> None:
+    assert look(Host(NEW), fetch=True, directory=str(tmp_path))["kept"]["plan"] == PLAN
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recovery_system_is_heard(look: Any, tmp_path: Path) -> None:
+    recovery = Answer(boot_id="r", uptime=1.0, arguments={"mode": "recovery", "run": RUN})
+    assert look(Host(recovery), fetch=True, directory=str(tmp_path))["system"] == "recovery"
+    assert (tmp_path / RUN / "_gate_1-").parent.is_dir()
 
 
 def test_an_old_system_without_a_run_is_not_asked(look: Any) -> None:

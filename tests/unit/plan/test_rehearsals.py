@@ -48,6 +48,11 @@ def test_the_newest_counts() -> None:
         {"phases": None},
         {"phases": [{"name": "load", "seconds": True}]},
         {"phases": ["load"]},
+        {"phases": [{"name": "load", "seconds": float("nan")}]},
+        {"phases": [{"name": "load", "seconds": -1}]},
+        {"peak_ram_bytes": float("inf")},
+        {"downtime_seconds": "x"},
+        {"payload_bytes": [1]},
     ],
     ids=str,
 )

@@ -64,6 +64,7 @@ def test_a_result_has_every_field() -> None:
         "payload_bytes": 180 << 20,
         "resumed": 0,
         "boot_ids": {"old": "o", "stage_two": "s", "new": "n"},
+        "lifeboat": False,
         "bundle": plan["bundle"],
         "layout": "small",
         "plan_digest": plan["digest"],
