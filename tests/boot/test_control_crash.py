@@ -3,9 +3,10 @@
 """A power cut anywhere between the old system and the dispatcher, each state booted: who starts?
 
 The writes are those that the engine really makes: lifeboat's core, LBA 0, the five of the table switch,
-the dispatcher's core, LBA 0. A state is a prefix of them with any part of the next; and, for a disk that
-lies about flushes, any subset of the table's writes. Each boots the old system, the lifeboat or the
-dispatcher, and which one is decided by LBA 0 alone.
+the dispatcher's core, LBA 0, and the four with which ``commit`` adds a partition. A state is a prefix of
+them with any part of the next; and, for a disk that lies about flushes, any subset of the table's writes
+while the lifeboat is in charge. Each boots the old system, the lifeboat or the dispatcher, and which one
+is decided by LBA 0 alone. The dispatcher finds its partition by GRUB's reading of the table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -79,12 +80,15 @@ class Journey:
         recorder("take_control")
         control.take_control(runner, node, layout, PLAN, self.boat)
         recorder("table")
-        table.apply_table(runner, node, table.target(layout, "convert"), relabel=True)
+        whole = table.target(layout, "commit")
+        table.apply_table(runner, node, replace(whole, entries=whole.entries[:-1]), relabel=True)
         recorder("install")
         core = grub_bios.build_core(runner, grub_bios.GRUB_DIRECTORY, "(,gpt2)/grub", dispatcher.early_config(PLAN))
         grub_bios.embed_core(node, core, layout)
         recorder("hand_over")
         control.hand_over(runner, node, layout, PLAN)
+        recorder("commit")
+        table.apply_table(runner, node, whole)
         monkeypatch.setattr(raw, "write_at", real)
 
     def who(self, writes: list[Write]) -> str:
@@ -152,6 +156,7 @@ def test_the_writes_are_what_they_should_be(journey: Journey) -> None:
         *["table"] * 5,
         "install",
         "hand_over",
+        *["commit"] * 4,
     ]
     at_zero = [write for write in journey.writes if write.offset == 0]
     assert [(write.step, len(write.data)) for write in at_zero] == [
