@@ -133,23 +133,18 @@ def put_first(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
     if present[:1] == (number,):
         return
     problem = "another entry is still first"
+    wanted = ",".join((number, *(one for one in present if one != number)))
     try:
-        _write_order(runner, (number, *(one for one in present if one != number)))
+        _run(runner, ["efibootmgr", "--quiet", "--bootorder", wanted], _ORDER)
     except Fault as fault:
         problem = fault.what
     if order(root)[:1] != (number,):
         raise Fault(kinds.NVRAM_UNWRITABLE, what=_ORDER, problem=problem)
 
 
-def remove(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
-    """Take an entry out of the order, and away."""
-    if number in order(root):
-        _write_order(runner, [one for one in order(root) if one != number])
+def remove(runner: Runner, number: str) -> None:
+    """Take an entry away; efibootmgr takes it out of the order as well."""
     _run(runner, ["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"], f"the end of entry {number}")
-
-
-def _write_order(runner: Runner, wanted: Sequence[str]) -> None:
-    _run(runner, ["efibootmgr", "--quiet", "--bootorder", ",".join(wanted)], _ORDER)
 
 
 def _run(runner: Runner, argv: Sequence[str], what: str) -> None:

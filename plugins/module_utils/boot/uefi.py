@@ -165,7 +165,7 @@ def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan, *,
     if any(entry.number in present for entry in entries):
         return
     for entry in entries:
-        nvram.remove(runner, entry.number, root)
+        nvram.remove(runner, entry.number)
     with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
         esp.remove_own(mount)
 
