@@ -89,9 +89,15 @@ def _picture(context: Context) -> dict[str, Any]:
     chosen = context.system_disk
     pictures = {
         "before": before(chosen) if chosen else None,
-        "after": after(context.layout, str(chosen["name"])) if chosen and context.layout else None,
+        "after": _after(context, str(chosen["name"])) if chosen and context.layout else None,
     }
     shown = [show_picture(title, picture) for title, picture in pictures.items() if picture]
     if context.berth is not None and context.berth.wish != "none":
         shown.append(show_berth(context.berth))
     return {**pictures, "text": "\n".join(shown)}
+
+
+def _after(context: Context, name: str) -> dict[str, Any]:
+    berth = context.berth
+    ranges = berth.allowed if berth is not None and berth.used else ()
+    return after(context.layout or {}, name, [(one.start, one.length) for one in ranges])

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..layout.model import TYPE_GUIDS
@@ -41,8 +41,11 @@ def before(disk: Mapping[str, Any]) -> dict[str, Any]:
     return _picture(str(disk["name"]), str(disk.get("table") or "none"), int(disk["size_bytes"]), areas)
 
 
-def after(layout: Mapping[str, Any], disk_name: str) -> dict[str, Any]:
-    """Return the picture of a resolved layout, with what ``commit`` adds marked as such."""
+def after(layout: Mapping[str, Any], disk_name: str, lifeboat: Sequence[tuple[int, int]] = ()) -> dict[str, Any]:
+    """Return the picture of a resolved layout, with what ``commit`` adds marked as such.
+
+    ``lifeboat`` are the start and length of where the lifeboat may lie until then.
+    """
     sector = int(layout["sector_bytes"])
     systems = {system["on"]: system for system in layout["file_systems"]}
     slots = {slot["root"]: name for name, slot in layout["slots"].items()}
@@ -61,7 +64,11 @@ def after(layout: Mapping[str, Any], disk_name: str) -> dict[str, Any]:
                 "inner": [_volume(volume, systems, slots) for volume in (group or {}).get("volumes", [])],
             }
         )
-    return _picture(disk_name, str(layout["table"]), int(layout["disk_bytes"]), areas)
+    picture = _picture(disk_name, str(layout["table"]), int(layout["disk_bytes"]), areas)
+    for area in picture["areas"]:
+        if any(area["start"] <= start < area["start"] + area["bytes"] for start, _length in lifeboat):
+            area["detail"] = f"{area['detail']} (room of the lifeboat until commit)".strip()
+    return picture
 
 
 def _volume(volume: Mapping[str, Any], systems: Mapping[str, Any], slots: Mapping[str, str]) -> dict[str, Any]:

@@ -57,6 +57,9 @@ def test_findings_and_prediction_as_lines() -> None:
 
 def test_a_lifeboat_is_shown_with_its_place() -> None:
     result = judge(docs.facts(), docs.manifest(), docs.layout(), docs.options(lifeboat=""))
+    assert "   L pv-b           3.0 GiB  volume group VB (made by commit) (room of the lifeboat until commit)" in (
+        result["picture"]["text"].splitlines()
+    )
     assert result["picture"]["text"].splitlines()[-1] == (
         "lifeboat 245 MiB, in what the old system and the new layout leave alone: "
         "1.7 GiB in free blocks of the old root"
