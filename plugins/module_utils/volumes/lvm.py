@@ -66,6 +66,27 @@ def logical_volumes(runner: Runner) -> list[LogicalVolume]:
     ]
 
 
+@dataclass(frozen=True)
+class Segment:
+    """Extents of a physical volume, in bytes from its start; ``volume`` is empty where they are free."""
+
+    node: str
+    start_bytes: int
+    size_bytes: int
+    group: str
+    volume: str
+
+
+def segments(runner: Runner) -> list[Segment]:
+    fields = ("pv_name", "vg_name", "vg_extent_size", "pe_start", "pvseg_start", "pvseg_size", "lv_name")
+    found = []
+    for row in _report(runner, "pvs", "pvseg", fields, ["--segments"]):
+        extent = int(row["vg_extent_size"])
+        start = int(row["pe_start"]) + int(row["pvseg_start"]) * extent
+        found.append(Segment(row["pv_name"], start, int(row["pvseg_size"]) * extent, row["vg_name"], row["lv_name"]))
+    return found
+
+
 def create_physical_volume(node: str, *, force: bool = False) -> list[str]:
     """The start of the data is fixed, so that every extent lies where it was resolved to be.
 
@@ -132,6 +153,8 @@ def activate(group: str) -> list[str]:
     return ["lvm", "vgchange", "--activate", "y", group]
 
 
-def _report(runner: Runner, command: str, key: str, fields: Sequence[str]) -> list[dict[str, Any]]:
-    done = runner.run(["lvm", command, *_REPORT, "--options", ",".join(fields)])
+def _report(
+    runner: Runner, command: str, key: str, fields: Sequence[str], options: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    done = runner.run(["lvm", command, *options, *_REPORT, "--options", ",".join(fields)])
     return [row for report in done.json()["report"] for row in report.get(key, [])]
