@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.image import ROOT_START, SECTOR
+from tests.lab.image_disk import FIRST
 
 
 @dataclass(frozen=True)
 class Content:
-    """``outside``: digest of the sectors before the root partition; ``files``: by path, what a file is."""
+    """``outside``: digest of what lies before the root partition (images with MBR); ``files``: by path, what a file is."""
 
     outside: str
     files: dict[str, str]
@@ -31,7 +31,7 @@ def read(disk: Path, scratch: Path) -> Content:
     with _mounted(disk, scratch, "ro,noload") as (raw, root):
         files = {str(path.relative_to(root)): _describe(path) for path in sorted(root.rglob("*"))}
         with raw.open("rb") as file:
-            outside = hashlib.sha256(file.read(ROOT_START * SECTOR)).hexdigest()
+            outside = hashlib.sha256(file.read(FIRST)).hexdigest()
     return Content(outside, files)
 
 
@@ -50,7 +50,7 @@ def _mounted(disk: Path, scratch: Path, mode: str) -> Iterator[tuple[Path, Path]
     _run("qemu-img", "convert", "-O", "raw", str(disk), str(raw))
     root.mkdir(exist_ok=True)
     # By offset, since a kernel may show no partitions of a loop device.
-    _run("mount", "-t", "ext4", "-o", f"loop,{mode},offset={ROOT_START * SECTOR}", str(raw), str(root))
+    _run("mount", "-t", "ext4", "-o", f"loop,{mode},offset={FIRST}", str(raw), str(root))
     try:
         yield raw, root
     finally:
