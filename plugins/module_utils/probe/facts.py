@@ -49,7 +49,7 @@ def read_facts(
         "system_disk": nodes[0] if nodes and not doubt else None,
         "system_disk_doubt": doubt,
         "esp": read_esp(disks, firmware["efi"], nodes[0] if nodes else None, root),
-        **_lifeboat(runner, disks, nodes[0] if nodes and not doubt else "", at_root, root),
+        **_lifeboat(runner, disks, nodes, at_root, root),
         "rehearsals": read_rehearsals(root),
         "interfaces": interfaces,
         "modaliases": [entry for name in names for entry in disk_chain(name, root)]
@@ -59,10 +59,13 @@ def read_facts(
 
 
 def _lifeboat(
-    runner: Runner, disks: list[dict[str, Any]], system: str, at_root: Place | None, root: Path
+    runner: Runner, disks: list[dict[str, Any]], nodes: list[str], at_root: Place | None, root: Path
 ) -> dict[str, Any]:
-    """Return where a lifeboat may lie: areas of the system disk, and how much of them a file may take."""
-    disk = next((one for one in disks if one["name"] == system), None)
+    """Return where a lifeboat may lie: areas of the disk under /, and how much of them a file may take.
+
+    Also where that disk is in doubt: the operator may still name it, and it is the one with the root.
+    """
+    disk = next((one for one in disks if nodes == [one["name"]]), None)
     if disk is None or at_root is None:
         room: dict[str, Any] = {"areas": [], "budget_bytes": 0, "held_bytes": 0, "doubt": ""}
     else:

@@ -265,6 +265,14 @@ def test_doubt_about_a_copy(host):
     assert doubt_of(host) == ("/dev/vdb has the same partition table id and root file system UUID as /dev/vda")
 
 
+def test_room_is_looked_for_on_the_disk_of_the_root_also_in_doubt(host, monkeypatch):
+    monkeypatch.setattr(facts, "read_room", lambda _runner, disk, *_rest: {"areas": [disk["name"]], "doubt": ""})
+    write_mbr(host.root / host.disk("vdb", bus="pci0000:00/0000:00:07.0/virtio9")[1:], [(0x83, 2048, 16775168)])
+    found = host.facts()
+    assert found["system_disk"] is None
+    assert found["lifeboat_areas"] == ["/dev/vda"]
+
+
 def test_doubt_about_a_root_on_two_disks(host):
     host.disk("vdb", bus="pci0000:00/0000:00:09.0/virtio9")
     host.stacked("md0", ["vda1", "vdb"])
