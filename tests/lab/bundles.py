@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,22 @@ class Bundle:
 
 @dataclass(frozen=True)
 class BundleRecipe:
-    """What the tests vary of a bundle; the cloud kernel has what QEMU offers, and is small."""
+    """What the tests vary of a bundle; the cloud kernel has what QEMU offers, and is small.
+
+    ``padding_bytes`` of noise, which no compression makes smaller, come along in the payload.
+    """
 
     suite: str
     layout: str
     network: str
     variables: dict[str, Any] = field(default_factory=dict)
+    padding_bytes: int = 0
 
 
 RECIPES = {
     "debian13-va": BundleRecipe("trixie", "va", "networkd"),
+    # A payload larger than the memory of the machines that take it.
+    "debian13-va-padded": BundleRecipe("trixie", "va", "networkd", padding_bytes=1200 << 20),
     "debian12-dual": BundleRecipe("bookworm", "dual", "ifupdown"),
     # With what the ways to restore that are compared need.
     "benchmark": BundleRecipe(
@@ -71,7 +78,23 @@ def build_bundle(name: str, *, show: bool = False) -> Bundle:
         **recipe.variables,
     }
     with locked(cache / f"{name}.lock"):
+        if recipe.padding_bytes:
+            variables["dualroot_build_payload_overlay"] = str(_padding(cache, recipe.padding_bytes))
         outcome = run_playbook("build", variables, cache / "reports", show=show)
     if outcome.returncode != 0:
         raise BundleError(f"the bundle {name} was not built:\n{outcome.output[-4000:]}")
     return bundle
+
+
+def _padding(cache: Path, count: int) -> Path:
+    """Return a folder to lay over the root, with a file of noise that is always the same."""
+    folder = cache / f"padding-{count}"
+    path = folder / "srv/padding"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        chance = random.Random(count)
+        with path.with_suffix(".new").open("wb") as file:
+            for _piece in range(count >> 20):
+                file.write(chance.randbytes(1 << 20))
+        path.with_suffix(".new").replace(path)
+    return folder

@@ -23,6 +23,7 @@ class Options:
     An extra disk is a size as QEMU writes it (``8G``), or ``CLONE`` for a twin of the system disk.
     ``firmware`` is ``bios`` or ``uefi``; empty: what the image was made for. ``chipset`` is ``pc`` or ``q35``;
     empty: what goes with the firmware. ``bus`` is that of the disks: ``virtio``, ``sata`` or ``nvme``.
+    ``watchdog`` is QEMU's name of a watchdog device, ``i6300esb``; empty: the machine has none.
     """
 
     image: str
@@ -34,6 +35,7 @@ class Options:
     firmware: str = ""
     chipset: str = ""
     bus: str = "virtio"
+    watchdog: str = ""
 
 
 def create_disks(folder: Path, options: Options, image: Path) -> None:
@@ -69,6 +71,8 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
     # A fixed place on the bus, so that the guest names the interface ens3.
     argv += ["-device", f"virtio-net-pci,netdev=net0,mac={mac_of(name)},addr=0x3,romfile="]
     argv += ["-device", "virtio-rng-pci"]
+    if options.watchdog:
+        argv += ["-device", options.watchdog, "-action", "watchdog=reset"]
     for number in range(1 + len(options.extra_disks)):
         disk = f"disk{number}"
         argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
