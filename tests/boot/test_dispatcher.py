@@ -70,6 +70,25 @@ def test_slot_gets_its_root_and_the_arguments_of_the_host(disk: Disk) -> None:
     )
 
 
+@pytest.mark.parametrize("state", ["trying", "good"])
+def test_only_a_slot_on_trial_is_guarded(disk: Disk, state: str) -> None:
+    archive = disk.dispatch / "trial.cpio"
+    archive.write_bytes(b"the-guard\n")
+    disk.set_state(order="b a", b=state, tries="2")
+    boot = disk.boot()
+    archive.unlink()
+    assert boot.started == "b"
+    assert (" dualroot.trial " in boot.kernel) is (state == "trying")
+    assert ("the-guard" in boot.initrd) is (state == "trying")
+
+
+def test_trial_without_its_archive_boots_all_the_same(disk: Disk) -> None:
+    disk.set_state(order="b a", b="trying", tries="2")
+    boot = disk.boot()
+    assert boot.started == "b"
+    assert " ".join(dispatcher.TRIAL) in boot.kernel
+
+
 def test_recovery_gets_its_reason_and_the_hosts_own_part(disk: Disk) -> None:
     disk.set_state(a="bad")
     boot = disk.boot()

@@ -132,6 +132,11 @@ function dr_boot_slot {
   unset dr_volume ; unset dr_kernel ; unset dr_initrd
   set dr_run="@RUN@"
   set dr_arguments="@ARGUMENTS@"
+  set dr_trial=""
+  dr_state_of "$1"
+  if [ "$dr_lost" = 0 -a "$dr_found" = trying ]; then
+    set dr_trial="@TRIAL@"
+  fi
 @VOLUME_OF@
   # The slot's own choice of kernel, kept up to date by its kernel hooks.
   if [ -f "($dr_volume)/boot/dualroot/slot.cfg" ]; then
@@ -143,8 +148,13 @@ function dr_boot_slot {
   fi
   echo "dualroot: boot slot=$1 device=$dr_volume kernel=$dr_kernel"
   set dr_line="root=$dr_root ro @SLOT_FIXED@ rd.lvm.lv=$dr_lvm dualroot.slot=$1 dualroot.run=$dr_run"
-  if linux "($dr_volume)$dr_kernel" $dr_line $dr_arguments; then
-    if initrd "($dr_volume)$dr_initrd"; then
+  if linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_arguments; then
+    # On trial, what restarts an initramfs that hangs lies beside the slot's own.
+    if [ -n "$dr_trial" -a -f "($dr_disk)/trial.cpio" ]; then
+      if initrd "($dr_volume)$dr_initrd" "($dr_disk)/trial.cpio"; then
+        boot
+      fi
+    elif initrd "($dr_volume)$dr_initrd"; then
       boot
     fi
   fi

@@ -23,6 +23,16 @@ from .slot_state import RECOVERY
 ALWAYS = ("gpt", "panic=30")
 #: dracut reboots instead of waiting at a shell; others ignore it (dracut.cmdline(7)).
 DRACUT = ("rd.shell=0", "rd.emergency=reboot")
+#: On trial, so that the trial guard runs and a kernel that hangs panics, and restarts (kernel-parameters.txt;
+#: systemd.watchdog_sec: kernel-command-line(7), nothing where there is no watchdog).
+TRIAL = (
+    "dualroot.trial",
+    "oops=panic",
+    "softlockup_panic=1",
+    "hung_task_panic=1",
+    "nmi_watchdog=panic,1",
+    "systemd.watchdog_sec=60",
+)
 #: Seconds until the next round after nothing at all could be loaded.
 PAUSE_SECONDS = 20
 #: Seconds the menu is shown.
@@ -101,6 +111,7 @@ def render_dispatcher(wanted: Dispatcher) -> str:
         "RUN": _safe_name(wanted.run_id),
         "ARGUMENTS": arguments,
         "SLOT_FIXED": " ".join((*ALWAYS, *DRACUT)),
+        "TRIAL": " ".join(TRIAL),
         "RECOVERY_FIXED": " ".join(ALWAYS),
         "PAUSE": str(wanted.pause),
         "UNSET_TITLES": "\n".join(f'set dr_title_{name}="slot {name}"' for name in names),

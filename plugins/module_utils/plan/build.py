@@ -65,6 +65,7 @@ def assemble(context: Context) -> dict[str, Any]:
             "mode": options.mode,
             "attended": options.attended,
             "go_timeout": options.go_timeout,
+            "trial_limit": options.trial_limit,
             "created": options.now,
             "expires": options.now + options.lifetime,
             "bundle": {

@@ -55,6 +55,8 @@ VALUES: dict[str, Any] = {
     "run_id": _matches(_RUN, "at most 100 letters, digits, and _ . + -, without a point at the start"),
     "host": _host,
     "go_timeout": _TIME,
+    # Less would restart a system that is only slow to start.
+    "trial_limit": shape.either(shape.whole(0, 0), shape.whole(60, 86400)),
     "created": _TIME,
     "expires": _TIME,
     "bundle": {"name": _line, "version": _line},

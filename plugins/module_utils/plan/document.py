@@ -34,6 +34,7 @@ SHAPE: dict[str, Any] = {
     "mode": str,
     "attended": bool,
     "go_timeout": int,
+    "trial_limit": int,
     "created": int,
     "expires": int,
     # Fingerprint of the certificate that signed the manifest; empty only with dualroot_allow_unsigned.

@@ -40,6 +40,7 @@ class Options:
     slot: str = "a"
     attended: bool = True
     go_timeout: int = 600
+    trial_limit: int = 900
     lifetime: int = LIFETIME
     lifeboat: str = "required"
     keep_old: str = "auto"
@@ -82,6 +83,8 @@ def load(document: Mapping[str, Any]) -> Options:
         if name in values and values[name] not in allowed
     ]
     problems += [f"{variable(name)}: it must be above 0" for name in _SECONDS if values.get(name, 1) < 1]
+    if values.get("trial_limit", 0) != 0 and values["trial_limit"] < 60:
+        problems.append(f"{variable('trial_limit')}: it must be 0 (never) or at least 60")
     if problems:
         raise Fault(kinds.OPTIONS, problems="; ".join(problems))
     return Options(**values)

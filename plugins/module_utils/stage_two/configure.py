@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from ..archive.durable import write_file
-from . import fstab
+from . import fstab, trial
 from .work import Work
 
 #: Where the new system keeps the evidence of runs, as the old one did.
@@ -20,6 +20,7 @@ def run(work: Work) -> None:
     work.step("capture", lambda: _apply(work))
     work.step("fstab", lambda: fstab.write(new, work.resolved, work.plan["slot"]))
     work.step("crypttab", lambda: _clear_crypttab(new))
+    work.step("trial", lambda: trial.write(new, work.dispatch, work.plan, work.capture))
     work.step("facts", lambda: _facts(work))
     work.step("evidence", lambda: _evidence(work))
 

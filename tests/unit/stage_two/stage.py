@@ -49,6 +49,7 @@ def plan(**changes: Any) -> dict[str, Any]:
         "mode": "convert",
         "attended": True,
         "go_timeout": 60,
+        "trial_limit": 900,
         "created": 1000,
         "expires": 90000,
         "bundle": {"name": "gateway", "version": "2", "manifest_sha256": "m", "signed_by": ""},
@@ -223,10 +224,10 @@ class FakeParts:
     def settle_after_return(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
         self._call(f"settle_after_return {node}")
 
-    def forget_volumes(self, runner: Any, node: str, layout: Any, keep: Sequence[str]) -> None:
     def withdraw(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
         self._call(f"withdraw {node}")
 
+    def forget_volumes(self, runner: Any, node: str, layout: Any, keep: Sequence[str]) -> None:
         self._call(" ".join(["forget_volumes", node, *keep]))
 
     def activate(self, runner: Any, layout: Any) -> None:

@@ -1,0 +1,71 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What is written into a slot for its trial; the guard's behaviour is in ``tests/tools/test_trial_guard.py``."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import trial
+
+CAPTURE = {
+    "ssh": {"ports": [22, 2222]},
+    "network": {
+        "interfaces": [
+            {
+                "addresses": ["192.0.2.7/24", "2001:db8::7/64"],
+                "routes": [{"to": "0.0.0.0/0", "via": "192.0.2.1"}, {"to": "198.51.100.0/24", "via": "192.0.2.9"}],
+            }
+        ]
+    },
+}
+
+
+def plan(limit=900):
+    return {"trial_limit": limit, "slot": "a", "run_id": "run-1"}
+
+
+@pytest.fixture(name="folders")
+def _folders(tmp_path):
+    root, dispatch = tmp_path / "new", tmp_path / "new/boot/dispatch"
+    dispatch.mkdir(parents=True)
+    return root, dispatch
+
+
+def test_guard_unit_and_archive(folders):
+    root, dispatch = folders
+    for _time in range(2):
+        trial.write(root, dispatch, plan(), CAPTURE)
+    assert (root / trial.GUARD_PATH).stat().st_mode & 0o777 == 0o755
+    link = root / "etc/systemd/system/sysinit.target.wants/dualroot-trial.service"
+    unit = link.resolve().read_text()
+    assert link.is_symlink() and "ExecStart=/bin/sh /usr/lib/dualroot/trial-guard\n" in unit
+    # Else emergency mode, where it is needed most, would stop it.
+    assert "IgnoreOnIsolate=yes" in unit and "DefaultDependencies=no" in unit
+    archive = (dispatch / "trial.cpio").read_bytes()
+    assert b"conf/conf.d/dualroot-trial\0" in archive and b"sleep 300\n" in archive
+
+
+def test_what_the_guard_looks_for():
+    text = trial.guard_text(plan(120), CAPTURE)
+    for line in ("limit=120", "slot=a", "ports='0016 08AE'", "addresses='192.0.2.7'", "gateways='192.0.2.1'"):
+        assert f"\n{line}\n" in text
+    assert "@" not in text
+
+
+def test_a_host_with_leases_has_no_address_to_look_for():
+    text = trial.guard_text(plan(), {"network": {"interfaces": [{"dhcp4": True}]}})
+    assert "\naddresses=''\n" in text and "\ngateways=''\n" in text and "\nports='0016'\n" in text
+
+
+def test_a_short_limit_holds_for_the_initramfs_too(folders):
+    root, dispatch = folders
+    trial.write(root, dispatch, plan(60), CAPTURE)
+    assert b"sleep 60\n" in (dispatch / "trial.cpio").read_bytes()
+
+
+def test_no_limit_no_guard(folders):
+    root, dispatch = folders
+    trial.write(root, dispatch, plan(), CAPTURE)
+    trial.write(root, dispatch, plan(0), CAPTURE)
+    assert not (dispatch / "trial.cpio").exists()
+    assert not list(root.rglob("dualroot-trial.service"))
