@@ -19,7 +19,7 @@ from tests.lab.image_disk import FIRST
 
 @dataclass(frozen=True)
 class Content:
-    """``outside``: digest of what lies before the root partition (images with MBR); ``files``: by path, what a file is."""
+    """``outside``: digest of what lies before the root of an image with MBR; ``files``: by path, what a file is."""
 
     outside: str
     files: dict[str, str]
