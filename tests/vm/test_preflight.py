@@ -66,7 +66,14 @@ def test_without_consent_migrate_ends_after_the_plan(host: Host) -> None:
     assert outcome.returncode == 0, outcome.output[-3000:]
     assert "Nothing was changed" in outcome.output
     assert "downtime" in outcome.output
-    assert outcome.document(host.name, "plan")["layout"]["name"] == "va"
+    plan = outcome.document(host.name, "plan")
+    assert plan["layout"]["name"] == "va"
+    # The lifeboat is the default; its place is shown, and promised only where partition vb will be.
+    assert plan["lifeboat"]["used"], plan["lifeboat"]
+    assert "in free blocks of the old root" in outcome.output
+    assert plan["predicted"]["peak_ram_bytes"] < 400 << 20
+    behind = plan["layout"]["partitions"][-1]["start_lba"] * 512
+    assert [start > behind for start, _length in plan["lifeboat"]["allowed"]] == [True]
 
 
 @pytest.mark.parametrize("consent", [2, "yes"])
@@ -87,6 +94,7 @@ def test_too_little_space_and_a_network_that_cannot_be_rendered_are_found_togeth
     refusals = _refusals(outcome, host)
     assert outcome.returncode != 0
     assert "preflight.staging_space" in refusals
+    assert "MiB are missing" in refusals["preflight.lifeboat_no_room"]["what"]
     assert any("ppp" in finding["what"] for finding in refusals.values())
     # Every reason is on the screen, with its way out.
     for finding in refusals.values():

@@ -8,6 +8,7 @@ switched off at its reboot, changed, and switched on again. Each test so knows t
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,18 +75,19 @@ def _assert_returned(host: Host, outcome: Outcome, fault: str, boot_id: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("change", "back", "fault"),
+    ("change", "back", "fault", "lifeboat"),
     [
-        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.in_doubt"),
-        ({"memory_mib": 330}, {"memory_mib": 1024}, "stage_two.too_little_ram"),
+        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.in_doubt", "required"),
+        # With a lifeboat the payload needs no memory, and the environment starts with this much.
+        ({"memory_mib": 330}, {"memory_mib": 1024}, "stage_two.too_little_ram", "none"),
     ],
     ids=["another disk", "too little memory"],
 )
 def test_a_machine_that_is_not_the_planned_one(
-    host: Host, change: dict[str, Any], back: dict[str, Any], fault: str
+    host: Host, change: dict[str, Any], back: dict[str, Any], fault: str, lifeboat: str
 ) -> None:
     boot_id = host.boot_id()
-    with before_stage_two(host) as migration:
+    with before_stage_two(host, dualroot_lifeboat=lifeboat) as migration:
         host.machine.change(**change)
     outcome = migration.outcome()
     try:
@@ -99,13 +101,30 @@ def test_a_machine_that_is_not_the_planned_one(
 
 def test_a_payload_damaged_after_staging(host: Host) -> None:
     boot_id = host.boot_id()
-    with before_stage_two(host) as migration, disk_content.changed(host.machine.disk, host.machine.folder) as root:
+    with (
+        before_stage_two(host, dualroot_lifeboat="none") as migration,
+        disk_content.changed(host.machine.disk, host.machine.folder) as root,
+    ):
         (payload,) = (root / "var/lib/dualroot/stage").glob("rootfs.tar.*")
         with payload.open("r+b") as file:
             file.seek(payload.stat().st_size // 2)
             file.write(b"damaged!")
     result = _assert_returned(host, migration.outcome(), "stage_two.file_damaged", boot_id)
     assert payload.name in result["fault"]["what"]
+
+
+def test_a_lifeboat_damaged_after_staging(host: Host) -> None:
+    boot_id = host.boot_id()
+    with before_stage_two(host) as migration, disk_content.changed(host.machine.disk, host.machine.folder) as root:
+        lifeboat = json.loads((root / "var/lib/dualroot/stage/lifeboat.json").read_text())
+        # The payload is in the lifeboat alone now.
+        assert not list((root / "var/lib/dualroot/stage").glob("rootfs.tar.*"))
+        start, length = lifeboat["parts"]["payload"]["extents"][0]
+        with root.with_name("content.raw").open("r+b") as raw:
+            raw.seek(start + length // 2)
+            raw.write(b"damaged!")
+    result = _assert_returned(host, migration.outcome(), "lifeboat.damaged", boot_id)
+    assert "payload" in result["fault"]["what"]
 
 
 def test_no_go_from_the_controller(host: Host) -> None:
