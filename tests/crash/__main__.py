@@ -1,0 +1,109 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""``python -m tests.crash``: cut the power of migrations, and count how the hosts end.
+
+    python -m tests.crash run --seconds 3600      go on with the matrix for an hour
+    python -m tests.crash table                   what the results say so far
+
+Needs root, loop devices, QEMU, and a bundle of the tests (``python -m tests.lab bundle debian13-va``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.lab.bundles import build_bundle
+from tests.lab.cache import cache_folder
+
+from . import combos, report, soak
+from .bundle import REPOSITORY
+from .prepare import NotPrepared, Prepared, prepare
+
+RESULTS = REPOSITORY / "tests/crash/results/soak.jsonl"
+#: States of one combination that are taken before the next one's turn.
+_TURN = 6
+
+
+class Machines:
+    """Prepares each combination when its turn comes, and remembers which could not be."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        self._known: dict[str, list[tuple[Prepared, soak.Case]]] = {}
+        self.failed: dict[str, str] = {}
+        self._built = arguments.bundle or build_bundle("debian13-va").folder
+
+    def cases(self, combo: combos.Combo) -> list[tuple[Prepared, soak.Case]]:
+        if combo.name not in self._known and combo.name not in self.failed:
+            started = time.monotonic()
+            try:
+                one = prepare(combo, self._arguments.work, self._built, own_engine=self._arguments.own_engine)
+            except (NotPrepared, RuntimeError) as error:
+                self.failed[combo.name] = str(error)
+                print(f"{combo.name}: not prepared: {error}", flush=True)
+                return []
+            found = soak.cases(one, self._arguments.seed, self._arguments.points)
+            self._known[combo.name] = [(one, case) for case in found]
+            print(f"{combo.name}: {len(found)} states, ready after {time.monotonic() - started:.0f} s", flush=True)
+        return self._known.get(combo.name, [])
+
+    def forget(self) -> None:
+        self._known.clear()
+
+
+def in_turn(machines: Machines, chosen: list[combos.Combo], points: int) -> Iterator[tuple[Prepared, soak.Case]]:
+    """Yield a few states of each combination in turn, so that a run that is ended early has seen all of them."""
+    for first in range(0, points, _TURN):
+        for combo in chosen:
+            yield from machines.cases(combo)[first : first + _TURN]
+
+
+def do_run(arguments: argparse.Namespace) -> int:
+    chosen = [combos.find(name) for name in arguments.combo] or list(combos.all_combos())
+    machines, results = Machines(arguments), soak.Results(arguments.results)
+    until = time.monotonic() + arguments.seconds
+    bad = 0
+    with soak.scratch_folder(arguments.work) as scratch:
+        todo = in_turn(machines, chosen, arguments.points)
+        for line in soak.run_all(todo, results, scratch, arguments.jobs, until):
+            bad += not line["ok"]
+            said = "" if line["ok"] else f" EXPECTED {'/'.join(line['expected'])}: {line['problem']}"
+            where = f"{line['combo']} {line['recording']} {line['point']} {line['step']} ({line['moment']})"
+            print(f"{where}: {line['class']} {line['seconds']:.0f} s{said}", flush=True)
+    print(report.summary(results.lines))
+    return 1 if bad or machines.failed else 0
+
+
+def do_table(arguments: argparse.Namespace) -> int:
+    print(report.summary(soak.Results(arguments.results).lines))
+    return 0
+
+
+def main() -> int:
+    top = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__.splitlines()[0])
+    verbs = top.add_subparsers(required=True, metavar="VERB")
+    run = verbs.add_parser("run", help="go on with the matrix")
+    run.add_argument("--seconds", type=float, default=float(os.environ.get("DUALROOT_SOAK_SECONDS", 8 * 3600)))
+    run.add_argument("--jobs", type=int, default=2, help="machines at once")
+    run.add_argument("--points", type=int, default=56, help="states of each combination")
+    run.add_argument("--seed", type=int, default=1)
+    run.add_argument("--combo", action="append", default=[], help="only these, as bios-virtio-ext4-mbr-va")
+    run.add_argument("--bundle", type=Path, help="a built bundle; default: the one of the tests")
+    run.add_argument("--own-engine", action="store_true", help="put this tree's engine behind the bundle's initrd")
+    run.set_defaults(do=do_run)
+    table = verbs.add_parser("table", help="count the results")
+    table.set_defaults(do=do_table)
+    for verb in (run, table):
+        verb.add_argument("--results", type=Path, default=RESULTS)
+        verb.add_argument("--work", type=Path, default=cache_folder().parent / "crash", help="images and recordings")
+    arguments = top.parse_args()
+    return int(arguments.do(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""File systems inside disk images, without partition devices: loop devices with an offset."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+#: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
+UNTOUCHED = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid", "vfat": "ro"}
+
+
+def run(*argv: str, stdin: bytes | None = None) -> bytes:
+    """Run a program; its output. What it says on failure is in the error."""
+    done = subprocess.run(argv, input=stdin, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}: {done.stderr.decode(errors='replace')[-800:]}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def loop(image: Path, offset: int = 0, size: int = 0, sector_bytes: int = 512) -> Iterator[str]:
+    """Yield a loop device over a part of an image."""
+    argv = ["losetup", "--find", "--show", "--offset", str(offset), "--sector-size", str(sector_bytes)]
+    if size:
+        argv += ["--sizelimit", str(size)]
+    device = run(*argv, str(image)).decode().strip()
+    try:
+        yield device
+    finally:
+        run("losetup", "--detach", device)
+
+
+@contextlib.contextmanager
+def mounted(device: str, at: Path, fstype: str, options: str = "") -> Iterator[Path]:
+    """Mount a device for as long as the body runs."""
+    at.mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", fstype, "-o", options or "rw", device, str(at))
+    try:
+        yield at
+    finally:
+        run("umount", str(at))
+
+
+@contextlib.contextmanager
+def read_only(image: Path, offset: int, size: int, fstype: str, at: Path, sector_bytes: int = 512) -> Iterator[Path]:
+    """Mount a file system of an image so that not a bit of it changes."""
+    with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, UNTOUCHED[fstype]) as root:
+        yield root
+
+
+def describe(root: Path, passed_over: Callable[[str], bool] = lambda path: False) -> dict[str, str]:
+    """Return of every path what it is: kind, mode, owner, links, attributes, content (by SHA-256)."""
+    found = {}
+    for folder, names, files in os.walk(root):
+        here = os.path.relpath(folder, root)
+        for name in sorted((*names, *files)):
+            path = os.path.normpath(os.path.join(here, name))
+            if not passed_over(path):
+                found[path] = _describe(os.path.join(folder, name))
+        names[:] = sorted(name for name in names if not passed_over(os.path.normpath(os.path.join(here, name))))
+    return found
+
+
+def _describe(path: str) -> str:
+    status = os.lstat(path)
+    parts = [f"{status.st_mode:o}", f"{status.st_uid}:{status.st_gid}"]
+    if stat.S_ISLNK(status.st_mode):
+        return " ".join([*parts, os.readlink(path)])
+    parts += [f"{name}={os.getxattr(path, name).hex()}" for name in sorted(os.listxattr(path))]
+    if stat.S_ISREG(status.st_mode):
+        with open(path, "rb") as file:
+            parts += [f"links={status.st_nlink}", hashlib.sha256(file.read()).hexdigest()]
+    return " ".join(parts)
