@@ -46,8 +46,9 @@ HEALTH = FaultKind(
     phase="verify",
     what="The health command ended with status {returncode}: {command}",
     why="{output}",
-    how="Mend what the command checks on the new system and run again; the slot stays on trial until the "
-    "command succeeds.",
+    how="The slot is given up: the host restarts into its good slot, or into the recovery system where there is none. "
+    "Read the journal of the new system there, mend the payload or the command, and migrate again. With "
+    "dualroot_give_up_unhealthy: false the new system keeps running for a look, and the next run verifies it again.",
 )
 NO_RECORD = FaultKind(
     id="verify.no_record",
