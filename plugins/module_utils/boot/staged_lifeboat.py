@@ -88,7 +88,9 @@ class StagedLifeboat:
 
         What an earlier run left of its host part is overwritten before its place can be given away.
         """
-        self.shred_former()
+        former = berth.read_document(self._directory)
+        if former is not None:
+            stow.shred(self._berth.ground, former)
         size = self._berth.host_bytes(len(pack(self._files)))
         while True:
             self._berth.claim(size)
@@ -101,13 +103,11 @@ class StagedLifeboat:
                 self._berth.place(size)
         lifeboat, host = found
         berth.write_document(self._directory, lifeboat)
-        stow.put(self._berth.ground, lifeboat, self._contents(host))
+        contents = self._contents(host)
+        # Blocks that were just claimed have nothing that would be worth reading.
+        names = stow.CONTENTS if former is None and contents["payload"].is_there() else None
+        stow.put(self._berth.ground, lifeboat, contents, names)
         return host
-
-    def shred_former(self) -> None:
-        former = berth.read_document(self._directory)
-        if former is not None:
-            stow.shred(self._berth.ground, former)
 
     def _contents(self, host: bytes) -> dict[str, stow.Content]:
         return {"host": stow.Content(host), **{name: stow.Content(path) for name, path in self._sources.items()}}

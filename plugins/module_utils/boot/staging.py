@@ -84,6 +84,7 @@ class Staging:
         self.directory = Path(self.plan["staging"]["directory"])
         self.run_directory = Path(self.plan["staging"]["run_directory"])
         self._digests: dict[tuple[int, int], str] = {}
+        self._staged: StagedLifeboat | None = None
         self.loader = host_loader.detect(runner)
         one_shot.check_support(self.loader)
 
@@ -121,7 +122,7 @@ class Staging:
             self._apply(change)
         if any(change.what == "lifeboat" for change in changes):
             # Only now it is known whether a part of the payload waits for stage two.
-            left = list(self._pending_payload_copy(self._look_at_lifeboat()))
+            left = list(self._pending_payload_copy(self._look_at_lifeboat(proven=True)))
             for change in left:
                 self._apply(change)
             changes += left
@@ -177,15 +178,14 @@ class Staging:
             if _differs(path, wanted):
                 yield Change(path.name, str(path), len(wanted))
 
-    def _look_at_lifeboat(self) -> _Seen:
+    def _look_at_lifeboat(self, proven: bool = False) -> _Seen:
         if not self.uses_lifeboat:
             return _Seen()
         staged = self._staged_lifeboat()
         found = staged.look()
         if found is None:
             return _Seen(staged)
-        # Plan and capture have to be staged to be compared, but not to be placed.
-        return _Seen(staged, *found, tuple(staged.wrong(*found)))
+        return _Seen(staged, *found, () if proven else tuple(staged.wrong(*found)))
 
     def _pending_lifeboat(self, seen: _Seen) -> Iterator[Change]:
         left = self.directory.parent / claim.FILE.name
@@ -207,9 +207,12 @@ class Staging:
         return "payload" in seen.wrong or seen.staged.needs_payload(seen.lifeboat)
 
     def _staged_lifeboat(self) -> StagedLifeboat:
-        sources = {name: artefact.target for name, artefact in self.artefacts().items()}
-        ground = berth.ground_of(self.runner, self.plan, self.directory.parent)
-        return StagedLifeboat(berth.Berth(self.plan, ground), self.directory, sources, self._host_files())
+        if self._staged is None:
+            sources = {name: artefact.target for name, artefact in self.artefacts().items()}
+            ground = berth.ground_of(self.runner, self.plan, self.directory.parent)
+            place = berth.Berth(self.plan, ground)
+            self._staged = StagedLifeboat(place, self.directory, sources, self._host_files())
+        return self._staged
 
     def _is_present(self, artefact: Artefact) -> bool:
         """Tell whether the target is there, whole and right; a file with two names is read once."""

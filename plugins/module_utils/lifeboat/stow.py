@@ -83,13 +83,13 @@ def wrong(ground: Ground, lifeboat: Lifeboat, contents: Contents) -> list[str]:
     return [name for name in CONTENTS if not _is_right(ground, lifeboat.part(name), contents[name])]
 
 
-def put(ground: Ground, lifeboat: Lifeboat, contents: Contents) -> list[str]:
-    """Write the parts that are wrong; return their names.
+def put(ground: Ground, lifeboat: Lifeboat, contents: Contents, names: Sequence[str] | None = None) -> list[str]:
+    """Write the parts that are wrong, or those of ``names``; return their names.
 
     Raises ``Fault`` ``lifeboat.place_taken`` before anything is written, and ``lifeboat.not_on_disk`` where
     the disk does not have what was written.
     """
-    names = wrong(ground, lifeboat, contents)
+    names = list(names) if names is not None else wrong(ground, lifeboat, contents)
     if not names:
         return []
     writer = _Writer(ground)
