@@ -115,7 +115,7 @@ def switch_boot_sector(node: str, resolved: ResolvedLayout, grub_dir: Path = GRU
         raise Fault(kinds.NO_PROTECTIVE_MBR, node=node)
     if not is_core(read_through(node, start * SECTOR, SECTOR), start):
         raise Fault(kinds.NO_CORE, node=node, sector=start)
-    change_boot_code(node, grub_dir, start)
+    change_boot_code(node, grub_dir, start, present)
 
 
 def is_core(first: bytes, start_lba: int) -> bool:
@@ -124,15 +124,22 @@ def is_core(first: bytes, start_lba: int) -> bool:
     return bool((following, segment) == (start_lba + 1, _LOAD_SEGMENT))
 
 
-def change_boot_code(node: str, grub_dir: Path, core_lba: int) -> None:
-    """Let LBA 0 start the core at ``core_lba``: one write, only bytes 0-439 change; read it back.
-
-    Does nothing where LBA 0 is right already. Raises ``Fault`` ``boot.no_boot_record`` or
-    ``boot.write_failed``.
-    """
+def boot_record(node: str) -> bytes:
+    """Return LBA 0; raises ``boot.no_boot_record`` where it is not one that a BIOS has started the host from."""
     present = read_through(node, 0, SECTOR)
     if present[510:] != b"\x55\xaa":
-        raise Fault(kinds.NO_BOOT_RECORD, node=node)
+        raise Fault(kinds.NO_BOOT_RECORD, node=node, problem="does not end in 55 AA")
+    if not any(present[:_TABLE]):
+        raise Fault(kinds.NO_BOOT_RECORD, node=node, problem="holds no boot code")
+    return present
+
+
+def change_boot_code(node: str, grub_dir: Path, core_lba: int, present: bytes) -> None:
+    """Let LBA 0, which is ``present``, start the core at ``core_lba``; read it back.
+
+    One write, only bytes 0-439 change; none where they are right already. Raises ``Fault``
+    ``boot.write_failed``.
+    """
     wanted = boot_sector(boot_image(grub_dir), core_lba, present)
     if present == wanted:
         return

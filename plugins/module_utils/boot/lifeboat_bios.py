@@ -46,11 +46,12 @@ def prepare_lifeboat(
 ) -> None:
     """Build the core image for this lifeboat and write it into its part ``core``; read it back.
 
-    Raises ``Fault`` ``boot.sector_size``, ``boot.lifeboat_core``, ``boot.write_failed``.
+    Raises ``Fault`` ``boot.sector_size``, ``boot.no_boot_record``, ``boot.lifeboat_core``, ``boot.write_failed``.
     """
     if resolved.sector_bytes != grub_bios.SECTOR:
         raise Fault(kinds.SECTOR_SIZE, sector_bytes=resolved.sector_bytes)
     grub_bios.boot_image(grub_dir)
+    grub_bios.boot_record(node)
     place = lifeboat.part("core").extents[0]
     core = grub_bios.build_core(runner, grub_dir, PREFIX, lifeboat_entry.config(plan, lifeboat), MODULES)
     placed = grub_bios.place_core(core, place.start // grub_bios.SECTOR)
@@ -80,7 +81,8 @@ def take_control(
     ``boot.write_failed`` after it.
     """
     _require_core(node, lifeboat)
-    grub_bios.change_boot_code(node, grub_dir, lifeboat.part("core").extents[0].start // grub_bios.SECTOR)
+    start = lifeboat.part("core").extents[0].start // grub_bios.SECTOR
+    grub_bios.change_boot_code(node, grub_dir, start, grub_bios.boot_record(node))
 
 
 def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan) -> None:

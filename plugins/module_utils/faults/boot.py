@@ -95,10 +95,12 @@ NO_PROTECTIVE_MBR = FaultKind(
 )
 NO_BOOT_RECORD = FaultKind(
     id="boot.no_boot_record",
-    phase="partition",
-    what="The first sector of {node} does not end in 55 AA, so no BIOS starts it",
-    why="Control is switched by the boot code in that sector; its last 72 bytes are kept as they are.",
-    how="Check with the firmware's setup that the host really starts by BIOS from this disk. Nothing was changed.",
+    phase="load",
+    what="No BIOS starts this host from {node}: its first sector {problem}",
+    why="Control is switched by the boot code in that sector. Where it has none, the firmware starts another disk, and "
+    "after a power cut would go on doing so.",
+    how="Find the disk that the firmware starts (its setup shows the order), install the boot loader on the system "
+    "disk (grub-install {node}), make it the first, reboot once to prove it, and run again. Nothing was changed.",
 )
 LIFEBOAT_CORE = FaultKind(
     id="boot.lifeboat_core",

@@ -192,10 +192,24 @@ def test_a_core_that_is_too_large(disk: Disk) -> None:
     assert disk.writes == []
 
 
-def test_a_disk_that_no_bios_starts(disk: Disk) -> None:
+@pytest.mark.parametrize(
+    ("offset", "data", "problem"), [(510, b"\0\0", "does not end in 55 AA"), (0, bytes(440), "holds no boot code")]
+)
+def test_a_disk_that_no_bios_starts(disk: Disk, offset: int, data: bytes, problem: str) -> None:
+    """The host was started from another disk, and would be again after a cut."""
+    disk.put(offset, data)
+    fault = fault_of(disk.prepare, lifeboat())
+    assert fault.id == "boot.no_boot_record" and problem in fault.what
+    assert disk.writes == []
+    disk.put(0, RECORD)
     disk.prepare(lifeboat())
-    disk.put(510, b"\0\0")
+    disk.writes.clear()
+    disk.put(offset, data)
     assert fault_of(disk.take, lifeboat()).id == "boot.no_boot_record"
+    assert disk.writes == []
+
+
+def test_a_disk_with_large_sectors(disk: Disk) -> None:
     assert fault_of(disk.prepare, lifeboat(), replace(LAYOUT, sector_bytes=4096)).id == "boot.sector_size"
 
 
