@@ -16,7 +16,11 @@ export MOLECULE_GLOB := molecule/*/molecule.yml
 
 PYTEST = cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS):$(INSTALLED) $(VENV)/bin/python -m pytest -p no:cacheprovider
 
-.PHONY: help demo test check soak bench clean lint types unit unit-2.18 sanity galaxy vm molecule images docs
+BUNDLE = DUALROOT_TEST_BUNDLE="$$($(VENV)/bin/python -m tests.lab bundle debian13-va | \
+	  $(VENV)/bin/python -c 'import json, sys; print(json.load(sys.stdin)["dualroot_bundle"])')"
+
+.PHONY: help demo test check soak bench clean lint types unit unit-2.18 sanity galaxy vm vm-one vm-two crash \
+  molecule images docs
 
 help: ## list these commands
 	@grep -hE '^[a-z0-9.-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## / - /'
@@ -26,14 +30,18 @@ demo: $(INSTALLED) ## build a bundle and a single-root VM, and migrate it before
 
 test: check unit-2.18 sanity galaxy ## every test; under an hour on two cores
 	@$(MAKE) --no-print-directory images
-	@# A machine under emulation keeps about one core busy, so two run side by side.
-	@$(MAKE) --no-print-directory -j2 --output-sync=target vm molecule-default molecule-dual
+	@# A machine under emulation keeps about one core busy, so two lanes run side by side.
+	@$(MAKE) --no-print-directory -j2 --output-sync=target vm-one vm-two
+	@$(MAKE) --no-print-directory crash
 	@echo "make test: all passed"
 
 check: lint types unit ## the quick loop: lint, types, unit tests, real tools on plain files
 
-soak: $(INSTALLED) ## the long matrices
-	DUALROOT_SOAK=1 $(PYTEST) tests/vm tests/boot
+soak: $(INSTALLED) images ## the long matrices; what is done already is kept, so it can be ended and started again
+	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.fuzz --inputs 100000
+	export DUALROOT_SOAK=1 $(BUNDLE) && $(PYTEST) tests/boot tests/vm
+	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash run --seconds $${DUALROOT_SOAK_SECONDS:-28800}
+	$(VENV)/bin/python tests/bin/write_reliability_page.py
 
 bench: $(INSTALLED) ## downtime, RAM and throughput of a migration, as ratios
 	$(VENV)/bin/python -m tests.benchmark
@@ -64,10 +72,23 @@ galaxy: $(INSTALLED)
 	$(VENV)/bin/python tests/bin/galaxy $(WORK)
 
 # The tests of the built environment want a bundle, which the fast loop has not.
-vm: $(INSTALLED) images
-	export DUALROOT_TEST_BUNDLE="$$($(VENV)/bin/python -m tests.lab bundle debian13-va | \
-	  $(VENV)/bin/python -c 'import json, sys; print(json.load(sys.stdin)["dualroot_bundle"])')" && \
-	$(PYTEST) tests/tools/test_bundle_environment.py tests/boot tests/vm
+VM_ONE = tests/tools/test_bundle_environment.py tests/boot tests/vm/test_disk_engine.py tests/vm/test_preflight.py \
+  tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_sources.py tests/vm/test_uefi.py
+VM_TWO = $(filter-out $(VM_ONE),$(sort $(wildcard tests/vm/test_*.py)))
+
+vm: vm-one vm-two ## whole migrations and boots of real machines, Molecule's scenarios with them
+
+vm-one: $(INSTALLED) images
+	export $(BUNDLE) && $(PYTEST) --durations=20 $(VM_ONE)
+
+vm-two: $(INSTALLED) images
+	@# One after the other: each keeps a core busy.
+	molecule test -s default
+	molecule test -s dual
+	export $(BUNDLE) && $(PYTEST) --durations=20 $(VM_TWO)
+
+crash: $(INSTALLED) images ## an honest sample of the power cuts of `make soak`
+	export $(BUNDLE) && $(PYTEST) --durations=20 tests/crash
 
 molecule: molecule-default molecule-dual ## both whole-migration scenarios of Molecule
 
@@ -77,11 +98,13 @@ molecule-%: $(INSTALLED)
 # Built once before the tests that share them; what the cache holds already is left alone.
 images: $(INSTALLED)
 	$(VENV)/bin/python -m tests.lab build debian11
+	$(VENV)/bin/python -m tests.lab build debian12-uefi
 	$(VENV)/bin/python -m tests.lab bundle debian13-va >/dev/null
 
 docs: $(VENV)/.requirements ## write the generated pages of docs/ again
 	$(VENV)/bin/python tests/bin/write_faults_page.py
 	$(VENV)/bin/python tests/bin/write_findings_page.py
+	$(VENV)/bin/python tests/bin/write_reliability_page.py
 
 $(VENV)/.requirements: tests/requirements.txt tests/packages.txt tests/bin/bootstrap
 	tests/bin/bootstrap $(VENV) tests/requirements.txt
