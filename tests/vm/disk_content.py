@@ -10,7 +10,7 @@ import os
 import re
 import stat
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +42,28 @@ def changed(disk: Path, scratch: Path) -> Iterator[Path]:
         yield root
         _run("umount", str(root))
         _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(disk))
+
+
+@contextlib.contextmanager
+def changed_at(disk: Path, scratch: Path, offsets: Mapping[str, int]) -> Iterator[dict[str, Path]]:
+    """Let the body change the ext4 file systems at byte ``offsets`` of the disk; they are named by its keys."""
+    raw = scratch / "content.raw"
+    _run("qemu-img", "convert", "-O", "raw", str(disk), str(raw))
+    mounted: dict[str, Path] = {}
+    try:
+        for name, offset in offsets.items():
+            mounted[name] = scratch / f"content-{name}"
+            mounted[name].mkdir(exist_ok=True)
+            _run("mount", "-t", "ext4", "-o", f"loop,rw,offset={offset}", str(raw), str(mounted[name]))
+        yield mounted
+        for path in mounted.values():
+            _run("umount", str(path))
+        _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(disk))
+    finally:
+        for path in mounted.values():
+            if path.is_mount():
+                _run("umount", str(path))
+        raw.unlink()
 
 
 @contextlib.contextmanager
