@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -116,6 +117,7 @@ class Host:
         return [change.what for change in disarming.disarm(self.runner, self.boot, self.state)]
 
 
+@functools.cache
 def _plan() -> dict[str, Any]:
     return {
         "version": 1,
