@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from tests.lab.playbook import Outcome, run_playbook
 
 #: How many characters of a serial log a failed test shows.
 SHOWN_CONSOLE = 6000
+
+#: Whole migrations that the long matrices run (`make soak`), and `make test` leaves out.
+soak = pytest.mark.skipif(not os.environ.get("DUALROOT_SOAK"), reason="only with DUALROOT_SOAK=1: it takes long")
 
 _machines = pytest.StashKey[list[Machine]]()
 

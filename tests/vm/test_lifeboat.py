@@ -17,7 +17,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio
 from tests.lab.bundles import build_bundle
 
 from . import disk_content
-from .conftest import Host, StartHost
+from .conftest import Host, StartHost, soak
 from .test_returned import Migration, before_stage_two
 
 MIB = 1 << 20
@@ -59,6 +59,7 @@ def test_a_payload_larger_than_the_memory_survives_a_cut_in_restore(start_host: 
     assert "trixie" in machine.ssh("cat /etc/os-release")
 
 
+@soak
 def test_a_cut_before_the_go_ends_in_the_old_system(start_host: StartHost) -> None:
     host = start_host(memory_mib=1024)
     machine = host.machine
@@ -85,6 +86,7 @@ def test_a_cut_before_the_go_ends_in_the_old_system(start_host: StartHost) -> No
 _ONE_SHOT = re.compile(r"boot/grub/grubenv$|var/lib/dualroot/lifeboat$")
 
 
+@soak
 @pytest.mark.parametrize(
     ("tool", "outcome_wanted"),
     [("usr/sbin/blkid", "returned"), ("usr/sbin/mkfs.ext4", "converted")],
