@@ -21,6 +21,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slot_
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 
 from tests.support import matrix
+from tests.support.recovery_steps import STEPS, THREE_MORE_TRIES
 
 from . import disk_content
 from .conftest import Host, StartHost
@@ -179,7 +180,26 @@ def test_a_system_that_does_not_come_up_ends_in_recovery(sealed: Sealed, name: s
     assert outcome.returncode != 0
     fault = outcome.result(sealed.host.name)["fault"]["id"]
     assert fault == broken.fault, outcome.output[-4000:]
+    if name == "sshd dead":
+        _follow_the_page(sealed, since)
     matrix.record(f"first boot: {name}", "RESCUE", f"console: {broken.proof}", "virtual machine", fault)
+
+
+def _follow_the_page(sealed: Sealed, since: int) -> None:
+    """Do what ``docs/recovery/convert.in_recovery.md`` says, and get the new system."""
+    machine = sealed.host.machine
+    mend = "rm /mnt/root/etc/systemd/system/ssh.service /mnt/root/etc/systemd/system/ssh.socket"
+    link = "ln -s /usr/lib/systemd/system/ssh.service /mnt/root/etc/systemd/system/multi-user.target.wants/ssh.service"
+    look = STEPS["convert.in_recovery"].look[:-1]
+    shown = machine.ssh("\n".join(look))
+    assert "reason=no sshd listens" in shown and "dr_a=trying" in shown
+    # In the background, because the connection ends with it.
+    script = "\n".join((mend, f"{link} 2>/dev/null || :", THREE_MORE_TRIES))
+    machine.ssh(f"cat >/run/follow <<'END'\n{script}END\nnohup sh /run/follow >/run/follow.log 2>&1 </dev/null &")
+    machine.wait_for_console("dualroot: boot slot=a", FALL_SECONDS, len(machine.console()[:since]) + 1)
+    machine.wait_for_console("tries=2", FALL_SECONDS, since)
+    machine.wait_for_ssh(FALL_SECONDS)
+    assert "dualroot.slot=a" in machine.ssh("cat /proc/cmdline")
 
 
 def test_a_failing_health_command_ends_in_recovery(sealed: Sealed) -> None:
