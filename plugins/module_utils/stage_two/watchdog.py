@@ -31,7 +31,7 @@ _PAUSE = 5.0
 #: asked for in vain, mkfs, the sync at the end of a restore.
 LEAST_SECONDS = 300.0
 #: In these the program itself waits, with a limit of its own or for a person.
-_WAITING = ("awaiting", "returning", "holding", "recovery")
+_WAITING = ("awaiting", "holding", "recovery")
 _WITHOUT_RESTART = ("holding", "recovery")
 #: linux/watchdog.h: _IOWR('W', 6, int) and _IOR('W', 7, int).
 _SET_TIMEOUT = 0xC0045706

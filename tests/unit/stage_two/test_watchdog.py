@@ -85,11 +85,17 @@ def test_is_not_fed_when_nothing_moves(tmp_path: Path) -> None:
     assert kennel.after(1) == ["feed"]
 
 
-@pytest.mark.parametrize("state", ["awaiting", "returning"])
-def test_is_fed_while_the_program_itself_waits(tmp_path: Path, state: str) -> None:
+def test_is_fed_while_the_go_is_waited_for(tmp_path: Path) -> None:
     kennel = Kennel(tmp_path)
-    kennel.status.show(state=state)
+    kennel.status.show(state="awaiting")
     assert kennel.after(50000) == ["feed"]
+
+
+def test_ends_a_hang_on_the_way_back_too(tmp_path: Path) -> None:
+    kennel = Kennel(tmp_path)
+    kennel.status.show(state="returning")
+    assert kennel.after(299) == ["feed"]
+    assert kennel.after(2) == []
 
 
 @pytest.mark.parametrize("state", ["holding", "recovery"])
