@@ -93,7 +93,8 @@ class ActionModule(ActionBase):
         return kept
 
     def _as_root(self, text: str) -> str:
-        return str(self._low_level_execute_command(text, sudoable=True)["stdout"])
+        # With data the connection plugin opens no terminal, which would change the lines.
+        return str(self._low_level_execute_command(text, sudoable=True, in_data=b"\n")["stdout"])
 
     def _look(self, link: Link, deadline: float) -> Observation:
         while True:

@@ -64,7 +64,7 @@ def _look(monkeypatch: pytest.MonkeyPatch) -> Any:
             args={"timeout": 0, **arguments}, check_mode=False, async_val=0, action="dualroot.migrate.where"
         )
         action = where.ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), None)
-        action._low_level_execute_command = lambda text, sudoable: {"rc": 0, "stdout": host.run(text)[1]}
+        action._low_level_execute_command = lambda text, **_unused: {"rc": 0, "stdout": host.run(text)[1]}
         return dict(action.run(task_vars={"inventory_hostname": "gate/1"}))
 
     return run
