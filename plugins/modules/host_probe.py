@@ -53,6 +53,14 @@ facts:
       description: Either V(bios) or V(uefi).
       type: str
       sample: bios
+    efi:
+      description: What a UEFI firmware says of itself, with its boot entries and their order; V(null) with BIOS.
+      type: dict
+      sample: {"bits": 64, "variables": true, "boot_current": "0001", "boot_order": ["0001", "0000"]}
+    esp:
+      description: The EFI system partition that a UEFI host was started from, in bytes; V(null) with BIOS.
+      type: dict
+      sample: {"node": "/dev/vda1", "disk": "/dev/vda", "number": 1, "start": 1048576, "length": 536870912}
     memory_bytes:
       description: Memory of the host.
       type: int

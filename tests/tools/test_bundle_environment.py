@@ -145,3 +145,18 @@ def test_common_machines_are_driven(device: str) -> None:
 def test_grub_s_modules_are_there(root: Path) -> None:
     for name in ("boot.img", "diskboot.img", "kernel.img", "biosdisk.mod", "lvm.mod", "part_gpt.mod", "moddep.lst"):
         assert (root / "usr/lib/grub/i386-pc" / name).is_file()
+
+
+def test_the_loader_for_uefi_hosts_is_there(root: Path) -> None:
+    image = (root / "usr/lib/dualroot/grubx64.efi").read_bytes()
+    assert image[:2] == b"MZ"
+    # Its configuration lies in it uncompressed: it reads who starts next from where it was loaded.
+    assert b"configfile $prefix/switch.cfg" in image
+    assert not (root / "usr/lib/grub/x86_64-efi").exists()
+
+
+@pytest.mark.parametrize("name", ["vfat", "efivarfs", "nls_ascii", "nls_cp437"])
+def test_it_can_write_to_an_esp_and_to_the_firmware(root: Path, name: str) -> None:
+    (release,) = (root / "usr/lib/modules").iterdir()
+    builtin = (release / "modules.builtin").read_text()
+    assert f"/{name}.ko" in builtin or list(release.rglob(f"{name}.ko*"))
