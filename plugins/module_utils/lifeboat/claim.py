@@ -260,10 +260,13 @@ def _gaps(extent: Extent, keep: Sequence[Extent]) -> Iterator[tuple[int, int]]:
 
 
 def _open(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> int:
-    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Fault(kinds.FILE_SYSTEM, problem=f"{path} cannot be opened: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise Fault(kinds.FILE_SYSTEM, problem="There is something else of this name.")
+        raise Fault(kinds.FILE_SYSTEM, problem=f"{path} is no plain file.")
     if flags & os.O_RDWR:
         os.fchmod(handle, 0o600)
     return handle
