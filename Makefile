@@ -104,6 +104,7 @@ images: $(INSTALLED)
 docs: $(VENV)/.requirements ## write the generated pages of docs/ again
 	$(VENV)/bin/python tests/bin/write_faults_page.py
 	$(VENV)/bin/python tests/bin/write_findings_page.py
+	$(VENV)/bin/python tests/bin/write_recovery_pages.py
 	$(VENV)/bin/python tests/bin/write_reliability_page.py
 
 $(VENV)/.requirements: tests/requirements.txt tests/packages.txt tests/bin/bootstrap
