@@ -60,7 +60,11 @@ def is_of_the_run(path: str) -> bool:
 
 def evaluate(target: Target, image: Path, variables: Path | None, scratch: Path) -> Outcome:
     """Start ``image``, which is changed by that, and judge its end."""
-    run = recorder.start(target.combo, image, LIMIT_SECONDS, variables)
+    return judge(target, recorder.start(target.combo, image, LIMIT_SECONDS, variables), image, scratch)
+
+
+def judge(target: Target, run: recorder.Run, image: Path, scratch: Path) -> Outcome:
+    """Say how a run of ``image`` ended, from its console and from what the image holds now."""
     kind, problem = BRICK, f"it ended as: {run.end}"
     if run.end == "held":
         kind, problem = RESCUE, run.reason

@@ -78,7 +78,7 @@ def arguments(combo: Combo, variables: Path | None) -> list[str]:
 def start(combo: Combo, image: Path, seconds: float, variables: Path | None = None) -> Run:
     """Start an image and let it go on, restarts included, until it is clear how it ends."""
     drive = f"file={image},format=raw,if=none,id=disk,cache=unsafe"
-    return _watch([*arguments(combo, variables), "-drive", drive], seconds)
+    return watch([*arguments(combo, variables), "-drive", drive], seconds)
 
 
 def record(combo: Combo, image: Path, log: Path, seconds: float, variables: Path | None = None) -> Run:
@@ -86,7 +86,7 @@ def record(combo: Combo, image: Path, log: Path, seconds: float, variables: Path
     log.write_bytes(b"")
     argv = arguments(combo, variables)
     argv += _logged(image, log)
-    return _watch(argv, seconds, _Follower(log, variables))
+    return watch(argv, seconds, _Follower(log, variables))
 
 
 def _logged(image: Path, log: Path) -> list[str]:
@@ -145,7 +145,7 @@ class _Follower:
             self.variables.append((position, name))
 
 
-def _watch(argv: list[str], seconds: float, follower: _Follower | None = None) -> Run:
+def watch(argv: list[str], seconds: float, follower: _Follower | None = None) -> Run:
     started = last = time.monotonic()
     text, end = "", ""
     argv = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
