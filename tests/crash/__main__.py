@@ -11,6 +11,7 @@ Needs root, loop devices, QEMU, and a bundle of the tests (``python -m tests.lab
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -25,8 +26,11 @@ from .bundle import REPOSITORY
 from .prepare import NotPrepared, Prepared, prepare
 
 RESULTS = REPOSITORY / "tests/crash/results/soak.jsonl"
+BOOTS = RESULTS.with_name("boots.jsonl")
 #: States of one combination that are taken before the next one's turn.
 _TURN = 6
+#: States of a second cut in the same step, for each combination.
+_SECOND = 4
 
 
 class Machines:
@@ -52,8 +56,11 @@ class Machines:
             print(f"{combo.name}: {len(found)} states, ready after {time.monotonic() - started:.0f} s", flush=True)
         return self._known.get(combo.name, [])
 
-    def forget(self) -> None:
-        self._known.clear()
+    def second_cuts(self, combo: combos.Combo) -> Iterator[tuple[Prepared, soak.Case]]:
+        """Yield states of a cut during the resume of an earlier cut, in the same step."""
+        for prepared, _case in self.cases(combo)[:1]:
+            for case in soak.second_cuts(prepared, self._arguments.seed, _SECOND):
+                yield prepared, case
 
 
 def in_turn(machines: Machines, chosen: list[combos.Combo], points: int) -> Iterator[tuple[Prepared, soak.Case]]:
@@ -61,6 +68,9 @@ def in_turn(machines: Machines, chosen: list[combos.Combo], points: int) -> Iter
     for first in range(0, points, _TURN):
         for combo in chosen:
             yield from machines.cases(combo)[first : first + _TURN]
+    for combo in chosen:
+        if combo.lifeboat != "none":
+            yield from machines.second_cuts(combo)
 
 
 def do_run(arguments: argparse.Namespace) -> int:
@@ -79,6 +89,21 @@ def do_run(arguments: argparse.Namespace) -> int:
     return 1 if bad or machines.failed else 0
 
 
+def do_boots(arguments: argparse.Namespace) -> int:
+    """Cut ten boots of a good slot in a row, on a machine of each firmware."""
+    bad = 0
+    lines = []
+    built = arguments.bundle or build_bundle("debian13-va").folder
+    with soak.scratch_folder(arguments.work) as scratch:
+        for name in arguments.combo or ["bios-virtio-ext4-mbr-va", "uefi-virtio-ext4-gpt-dual"]:
+            one = prepare(combos.find(name), arguments.work, built, own_engine=arguments.own_engine)
+            lines.append(soak.cut_boots(one, scratch, cuts=10, seed=arguments.seed))
+            bad += lines[-1]["class"] != "NEW"
+            print(lines[-1], flush=True)
+    BOOTS.write_text("".join(json.dumps(line, sort_keys=True) + "\n" for line in lines))
+    return 1 if bad else 0
+
+
 def do_table(arguments: argparse.Namespace) -> int:
     print(report.summary(soak.Results(arguments.results).lines))
     return 0
@@ -91,14 +116,17 @@ def main() -> int:
     run.add_argument("--seconds", type=float, default=float(os.environ.get("DUALROOT_SOAK_SECONDS", 8 * 3600)))
     run.add_argument("--jobs", type=int, default=2, help="machines at once")
     run.add_argument("--points", type=int, default=56, help="states of each combination")
-    run.add_argument("--seed", type=int, default=1)
-    run.add_argument("--combo", action="append", default=[], help="only these, as bios-virtio-ext4-mbr-va")
-    run.add_argument("--bundle", type=Path, help="a built bundle; default: the one of the tests")
-    run.add_argument("--own-engine", action="store_true", help="put this tree's engine behind the bundle's initrd")
     run.set_defaults(do=do_run)
+    boots = verbs.add_parser("boots", help="cut ten boots of a good slot in a row")
+    boots.set_defaults(do=do_boots)
     table = verbs.add_parser("table", help="count the results")
     table.set_defaults(do=do_table)
-    for verb in (run, table):
+    for verb in (run, boots):
+        verb.add_argument("--seed", type=int, default=1)
+        verb.add_argument("--combo", action="append", default=[], help="only these, as bios-virtio-ext4-mbr-va")
+        verb.add_argument("--bundle", type=Path, help="a built bundle; default: the one of the tests")
+        verb.add_argument("--own-engine", action="store_true", help="put this tree's engine behind the bundle's initrd")
+    for verb in (run, boots, table):
         verb.add_argument("--results", type=Path, default=RESULTS)
         verb.add_argument("--work", type=Path, default=cache_folder().parent / "crash", help="images and recordings")
     arguments = top.parse_args()

@@ -176,7 +176,7 @@ def _journal(folder: Path) -> list[tuple[int, int]]:
     return [(start, length) for start, length in document["parts"]["journal"]["extents"]]
 
 
-def again(prepared: Prepared, at: states.Point, scratch: Path) -> Recording:
+def again(prepared: Prepared, at: states.Point) -> Recording:
     """Record what stage two does after a first cut: the base of a second one in the same step."""
     combo, first = prepared.target.combo, prepared.recordings["stage-two"]
     folder = prepared.folder / f"again-{at.name}"
@@ -184,12 +184,12 @@ def again(prepared: Prepared, at: states.Point, scratch: Path) -> Recording:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         states.make(first.base, first.log, at, folder / "base.img", combo.sector_bytes)
-        recorder.copy_image(folder / "base.img", scratch / "again.img")
+        recorder.copy_image(folder / "base.img", folder / "run.img")
         variables = evaluate.with_variables(first.variables_at(at.at), folder)
-        run = recorder.record(combo, scratch / "again.img", folder / "log", RECORD_SECONDS, variables)
+        run = recorder.record(combo, folder / "run.img", folder / "log", RECORD_SECONDS, variables)
         (folder / "serial.log").write_text(run.text)
         (folder / "marks.json").write_text(json.dumps([run.marks, run.variables]))
-        (scratch / "again.img").unlink()
+        (folder / "run.img").unlink()
         (folder / "ready").write_text("")
     marks, variables = json.loads((folder / "marks.json").read_text())
     log = WriteLog(folder / "log")

@@ -28,7 +28,7 @@ MEMORY_MIB = 512
 #: A machine that says nothing for this long has stopped; under emulation nothing is silent for half of it.
 SILENT_SECONDS = 150.0
 #: Before a kernel of stage two runs there is only firmware and GRUB, which fail without a word.
-STUCK_SECONDS = 45.0
+STUCK_SECONDS = 120.0
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 OLD = re.compile(re.escape(MARK) + r"[^\n]*\s+INITRD initrd-of-old")

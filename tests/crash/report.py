@@ -22,6 +22,7 @@ MOMENTS = {
     "lifeboat": "the lifeboat has control",
     "hand-over": "while control is handed over",
     "new": "the dispatcher has control",
+    "unprotected": "nothing that is whole has control",
 }
 
 _HEAD = """\
@@ -144,7 +145,8 @@ def _states(lines: Sequence[Line]) -> str:
 def _control(lines: Sequence[Line]) -> str:
     text = "## The control\n\nThe same with `dualroot_lifeboat: none`, where a cut must lose hosts: it shows that the\n"
     text += "classes can tell.\n\n"
-    return text + table(("at the cut", "states", *CLASSES), by(lines, lambda line: line["moment"]))
+    rows = by(lines, lambda line: line["moment"])
+    return text + table(("at the cut", "states", *CLASSES), [[MOMENTS[str(row[0])], *row[1:]] for row in rows])
 
 
 def _boots(lines: Sequence[Line]) -> str:

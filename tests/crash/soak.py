@@ -35,6 +35,8 @@ EXPECTED = {
     "lifeboat": ("RESUME",),
     "hand-over": ("RESUME", "NEW"),
     "new": ("NEW",),
+    # The control, without a lifeboat: nothing has control any more. At its first writes the old system may still start.
+    "unprotected": ("BRICK", "OLD"),
 }
 _BEFORE = ("start", "stage", "attach", "load", "await")
 
@@ -89,22 +91,19 @@ def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
     return found
 
 
-def second_cuts(prepared: Prepared, seed: int, wanted: int, scratch: Path) -> Iterator[Case]:
+def second_cuts(prepared: Prepared, seed: int, wanted: int) -> Iterator[Case]:
     """Yield states of a second cut in the step in which the first one came."""
     first = prepared.recordings["stage-two"]
     disk = prepared.target.layout.disk_bytes
     every = states.points(first.log, first.steps, seed + 1, 400, disk)
-    wrecked = [one for one in every if first.steps[one.at].split(".")[0] in ("volumes", "restore", "boot", "partition")]
-    for at in wrecked[: max(1, wanted // 4)]:
-        recording = again(prepared, at, scratch)
-        step = first.steps[at.at]
-        inside = [index for index, one in enumerate(recording.steps) if one == step]
-        if inside:
-            for point in states.points(recording.log, recording.steps, seed, 400, disk):
-                if point.at in inside:
-                    yield Case(recording, point)
-                    wanted -= 1
-                    break
+    phases = ("partition", "volumes", "restore", "configure", "boot")
+    cut = [one for one in every if first.steps[one.at].split(".")[0] in phases and one.kind != "torn"]
+    for at in cut[: max(1, wanted // 2)]:
+        recording = again(prepared, at)
+        chosen = states.points(recording.log, recording.steps, seed, 400, disk)
+        inside = [point for point in chosen if recording.steps[point.at] == first.steps[at.at]]
+        for point in inside[:2]:
+            yield Case(recording, point)
 
 
 def run_case(prepared: Prepared, case: Case, scratch: Path) -> dict[str, Any]:
@@ -155,7 +154,9 @@ def _moment(prepared: Prepared, image: Path, step: str, mount: Path) -> str:
     if combo.firmware == "bios":
         found = evaluate.control(image, *prepared.boot_sectors)
         if found != "old":
-            return found
+            return "new" if combo.lifeboat == "none" else found
+        if combo.lifeboat == "none" and phase not in _BEFORE:
+            return "unprotected"
     elif step == "partition.no_return":
         return "return"
     elif phase not in _BEFORE:
