@@ -24,6 +24,8 @@ class Options:
     ``firmware`` is ``bios`` or ``uefi``; empty: what the image was made for. ``chipset`` is ``pc`` or ``q35``;
     empty: what goes with the firmware. ``bus`` is that of the disks: ``virtio``, ``sata`` or ``nvme``.
     ``watchdog`` is QEMU's name of a watchdog device, ``i6300esb``; empty: the machine has none.
+    ``network`` is ``user``, with QEMU's own gateway and DHCP server, ``elsewhere``, the same for another subnet,
+    or ``silent``, where nobody answers. ``nic_place`` is the card's place on the bus, which decides its name.
     """
 
     image: str
@@ -36,6 +38,8 @@ class Options:
     chipset: str = ""
     bus: str = "virtio"
     watchdog: str = ""
+    network: str = "user"
+    nic_place: str = "0x3"
 
 
 def create_disks(folder: Path, options: Options, image: Path) -> None:
@@ -67,9 +71,16 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
     console = "path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"
     argv += ["-chardev", f"socket,id=console,{console}"]
     argv += ["-serial", "chardev:console"]
-    argv += ["-netdev", f"user,id=net0,hostfwd=tcp:127.0.0.1:{port}-:22"]
+    where = ",net=10.99.99.0/24" if options.network == "elsewhere" else ""
+    argv += ["-netdev", f"user,id=net0{where},hostfwd=tcp:127.0.0.1:{port}-:22"]
+    cable = "net0"
+    if options.network == "silent":
+        # The card hangs on a hub alone; the forwarded port stays, for it is what the controller knocks at.
+        argv += ["-netdev", "hubport,id=net1,hubid=1"]
+        cable = "net1"
     # A fixed place on the bus, so that the guest names the interface ens3.
-    argv += ["-device", f"virtio-net-pci,netdev=net0,mac={mac_of(name)},addr=0x3,romfile="]
+    card = f"virtio-net-pci,netdev={cable},mac={mac_of(name)},addr={options.nic_place},romfile="
+    argv += ["-device", card]
     argv += ["-device", "virtio-rng-pci"]
     if options.watchdog:
         argv += ["-device", options.watchdog, "-action", "watchdog=reset"]
