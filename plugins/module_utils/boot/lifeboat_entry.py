@@ -10,6 +10,7 @@ from typing import Any
 from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..lifeboat.model import Lifeboat, Part
+from ..units import MIB
 from .dispatcher import ALWAYS, PAUSE_SECONDS, check_arguments, terminal
 
 #: GRUB counts in sectors of this size on every disk (GRUB_DISK_SECTOR_SIZE).
@@ -24,6 +25,7 @@ MODULES = ("linux", "boot", "echo", "sleep", "reboot", "serial", "terminal")
 _CONFIG = """\
 {terminal}echo "dualroot: run {run} goes on from the lifeboat"
 linux {kernel} {arguments}
+echo "dualroot: loading the initramfs, {mebibytes} MiB"
 initrd {initrds}
 boot
 echo "dualroot: the lifeboat cannot be loaded; next try in {pause} s"
@@ -74,5 +76,6 @@ def config(plan: Mapping[str, Any], lifeboat: Lifeboat, device: str = "$root", p
         kernel=kernel[0],
         arguments=" ".join(arguments(plan)),
         initrds=" ".join(name for part in ("initrd", "host") for name in block_lists(lifeboat.part(part), device)),
+        mebibytes=-(-lifeboat.part("initrd").size // MIB),
         pause=pause,
     )

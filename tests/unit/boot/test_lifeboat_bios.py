@@ -108,6 +108,7 @@ def test_what_grub_is_told() -> None:
         f'echo "dualroot: run {PLAN["run_id"]} goes on from the lifeboat"',
         f"linux ($root)10240+20 dualroot.mode=convert dualroot.run={PLAN['run_id']} dualroot.resume=1"
         " gpt panic=30 console=tty0 console=ttyS0,115200",
+        'echo "dualroot: loading the initramfs, 1 MiB"',
         "initrd ($root)12288+16 ($root)2048+25 ($root)14336+8",
         "boot",
         'echo "dualroot: the lifeboat cannot be loaded; next try in 20 s"',
