@@ -36,35 +36,38 @@ def missing(kind: str) -> str:
 
 
 @contextlib.contextmanager
+def loop_device(image: Path, start: int, *options: str) -> Iterator[str]:
+    """Attach what lies between ``start`` and a MiB before the end of an image."""
+    size = (image.stat().st_size - start - MIB) // 4096 * 4096
+    argv = ["losetup", "--find", "--show", *options, f"--offset={start}", f"--sizelimit={size}", str(image)]
+    device = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
+    try:
+        yield device
+    finally:
+        subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@contextlib.contextmanager
 def loop_disk(
-    folder: Path, kind: str, size: int, start: int = MIB, options: tuple[str, ...] = (), mounting: str = ""
+    folder: Path, kind: str, size: int, start: int = MIB, options: tuple[str, ...] = (), mounting: str = "rw"
 ) -> Iterator[LoopDisk]:
     """Make an image of ``size`` bytes with a file system from ``start`` to a MiB before its end, and mount it."""
-    part, image, mount = folder / "part.img", folder / "disk.img", folder / "mount"
-    with part.open("wb") as stream:
-        stream.truncate((size - start - MIB) // 4096 * 4096)
-    quiet = ("-q", "-F") if kind == "ext4" else ("-q", "-f")
-    subprocess.run([f"mkfs.{kind}", *quiet, *options, str(part)], check=True)
+    image, mount = folder / "disk.img", folder / "mount"
     with image.open("wb") as stream:
         stream.truncate(size)
-    copy = ["dd", f"if={part}", f"of={image}", "bs=64K", f"seek={start}", "oflag=seek_bytes", "conv=notrunc,sparse"]
-    subprocess.run([*copy, "status=none"], check=True)
-    part.unlink()
     mount.mkdir()
-    chosen = f"loop,offset={start}" + (f",{mounting}" if mounting else "")
-    subprocess.run(["mount", "-o", chosen, str(image), str(mount)], check=True)
-    try:
-        yield LoopDisk(image, start, mount)
-    finally:
-        subprocess.run(["umount", str(mount)], check=True)
+    with loop_device(image, start) as device:
+        quiet = ("-q", "-F") if kind == "ext4" else ("-q", "-f")
+        subprocess.run([f"mkfs.{kind}", *quiet, *options, device], check=True)
+        subprocess.run(["mount", "-o", mounting, device, str(mount)], check=True)
+        try:
+            yield LoopDisk(image, start, mount)
+        finally:
+            subprocess.run(["umount", str(mount)], check=True)
 
 
 def is_sound(disk: LoopDisk, kind: str) -> bool:
     """Tell whether the file system's own checker, after unmounting, finds nothing wrong."""
-    checked = disk.image.with_name("checked.img")
-    copy = ["dd", f"if={disk.image}", f"of={checked}", "bs=64K", f"skip={disk.start}", "iflag=skip_bytes"]
-    subprocess.run([*copy, "conv=sparse", "status=none"], check=True)
-    with checked.open("r+b") as stream:
-        stream.truncate((disk.image.stat().st_size - disk.start - MIB) // 4096 * 4096)
-    argv = ["e2fsck", "-fn", str(checked)] if kind == "ext4" else ["xfs_repair", "-n", str(checked)]
-    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+    with loop_device(disk.image, disk.start, "--read-only") as device:
+        argv = ["e2fsck", "-fn", device] if kind == "ext4" else ["xfs_repair", "-n", device]
+        return subprocess.run(argv, capture_output=True, check=False).returncode == 0

@@ -34,6 +34,7 @@ KEEP_FREE_SHARE = 0.05
 SMALLEST = MIB
 _FIRST_STEP = 64 * MIB
 _LARGEST_STEP = 4 * GIB
+_SMALL_STEP = 2 * MIB
 #: The search ends when this many times the size of the file system was taken and given back.
 MOST_ROUNDS = 4
 #: They tell the place of a file on the device below them; btrfs for example tells places of its own.
@@ -181,7 +182,7 @@ def _check_found(found: Sequence[Extent], needed: int, least: int, whole: int) -
 
 def _grow(handle: int, wish: _Wish, allowed: Sequence[Extent], partition_start: int) -> tuple[Extent, ...]:
     """Give the file more until enough of it is allowed, or until the whole file system was tried."""
-    step, taken = _FIRST_STEP, 0
+    step, taken, piece = _FIRST_STEP, 0, _LARGEST_STEP
     most = MOST_ROUNDS * os.fstatvfs(handle).f_blocks * os.fstatvfs(handle).f_frsize
     while True:
         found = _usable(pieces(handle, partition_start), allowed)
@@ -194,17 +195,20 @@ def _grow(handle: int, wish: _Wish, allowed: Sequence[Extent], partition_start: 
             if not _give_back(handle, found, partition_start, most=_FIRST_STEP):
                 return found
             size = align_down(min(_FIRST_STEP, spare_bytes(handle)), MIB)
+            # A large wish is given a large free place, so that the small ones would never come up.
+            piece = _SMALL_STEP
         taken += max(size, MIB)
         step = min(step * 2, _LARGEST_STEP)
-        if size > 0 and not _extend(handle, size):
+        if size > 0 and not _extend(handle, size, piece):
             return _usable(pieces(handle, partition_start), allowed)
 
 
-def _extend(handle: int, size: int) -> bool:
-    """Give the file ``size`` more bytes; return whether they could be had."""
+def _extend(handle: int, size: int, piece: int) -> bool:
+    """Give the file ``size`` more bytes, asked for by the ``piece``; return whether they could be had."""
     end = align_up(os.fstat(handle).st_size, MIB)
     try:
-        file_extents.allocate(handle, end, size)
+        for start in range(end, end + size, piece):
+            file_extents.allocate(handle, start, min(piece, end + size - start))
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
