@@ -51,6 +51,8 @@ elif [ -z "${config_directory}" -a -f  $prefix/custom.cfg ]; then
   source $prefix/custom.cfg
 fi
 """
+#: On the serial port from the start: where GRUB ends at its rescue prompt, the harness need not wait.
+_EARLY = "serial --unit=0 --speed=115200\nterminal_output serial\n"
 _EFI_MODULES = ("part_gpt", "part_msdos", "ext2", "xfs", "fat", "search", "search_fs_uuid", "normal", "configfile")
 _EFI_MODULES += ("loadenv", "test", "true", "echo", "sleep", "linux", "boot", "serial", "terminal", "reboot", "minicmd")
 
@@ -141,7 +143,7 @@ def _fill(root: Path, chance: random.Random) -> None:
 def _install_grub(combo: Combo, image: Path, system: OldSystem) -> None:
     """Put GRUB where grub-install would: the gap behind an MBR, or the BIOS boot partition of a GPT."""
     name = f"(hd0,{'msdos' if combo.table == 'mbr' else 'gpt'}{system.root.number})/boot/grub"
-    core = grub_bios.build_core(CommandRunner(), grub_bios.GRUB_DIRECTORY, name)
+    core = grub_bios.build_core(CommandRunner(), grub_bios.GRUB_DIRECTORY, name, _EARLY)
     start = 1 if combo.table == "mbr" else MIB // grub_bios.SECTOR
     with image.open("r+b") as file:
         present = file.read(grub_bios.SECTOR)
@@ -156,7 +158,9 @@ def _make_esp(combo: Combo, image: Path, system: OldSystem, scratch: Path) -> No
     if system.esp is None:
         raise ValueError("this system has no ESP")
     early = scratch / "early.cfg"
-    early.write_text(f"search --no-floppy --fs-uuid --set=root {system.root_uuid}\nset prefix=($root)/boot/grub\n")
+    early.write_text(
+        f"{_EARLY}search --no-floppy --fs-uuid --set=root {system.root_uuid}\nset prefix=($root)/boot/grub\n"
+    )
     loader = scratch / "grubx64.efi"
     argv = ["grub-mkimage", "-O", "x86_64-efi", "-d", str(EFI_DIRECTORY), "-o", str(loader), "-c", str(early)]
     filesystems.run(*argv, "-p", "/boot/grub", *_EFI_MODULES)

@@ -35,7 +35,7 @@ OLD = re.compile(re.escape(MARK) + r"[^\n]*\s+INITRD initrd-of-old")
 NEW = re.compile(rf"KERNEL [^\n]*dualroot\.slot=(\w) dualroot\.run={re.escape(RUN_ID)}[^\n]*\s+INITRD initrd-of-new")
 HELD = re.compile(r"waits for a person: ([^\n]*)|the recovery system runs: ([^\n]*)|the machine stays as it is")
 STAGE_TWO = "dualroot: convert environment"
-_NOTHING_TO_START = ("No bootable device", "BdsDxe: No bootable option", "Shell> ")
+_NOTHING_TO_START = ("No bootable device", "grub rescue>", "BdsDxe: No bootable option", "Shell> ")
 
 
 @dataclass

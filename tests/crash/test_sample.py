@@ -11,13 +11,15 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.lab.bundles import build_bundle
 
-from . import combos, prepare, recorder, soak, states
+from . import combos, prepare, soak, states
 
 SEED = 7
 #: Machines and states of each; together at least 40, in less than 15 minutes on two idle processors.
@@ -26,7 +28,8 @@ MACHINES = {
     "bios-sata-xfs-gpt-dual": 13,
     "uefi-nvme-ext4-gpt-dual": 13,
 }
-CONTROL_POINTS = 2
+#: Longer than it may take, so that a slow machine is told from a hang.
+LIMIT_SECONDS = 3600
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("qemu-system-x86_64") is None, reason="needs root, loop devices and QEMU"
@@ -61,37 +64,47 @@ def _sample(prepared: prepare.Prepared, wanted: int) -> list[soak.Case]:
     return found[:wanted]
 
 
-def test_a_sample_of_power_cuts_loses_no_host(built: Path, work: Path) -> None:
-    started = time.monotonic()
-    items = []
-    for name, wanted in MACHINES.items():
-        one = prepare.prepare(combos.find(name), work, built, own_engine="DUALROOT_OWN_ENGINE" in os.environ)
-        items += [(one, case) for case in _sample(one, wanted)]
+def _prepare(name: str, work: Path, built: Path) -> prepare.Prepared:
+    return prepare.prepare(combos.find(name), work, built, own_engine="DUALROOT_OWN_ENGINE" in os.environ)
+
+
+@pytest.fixture(scope="module")
+def lines(built: Path, work: Path) -> list[dict[str, Any]]:
+    """Start all states, those of the control among them, two machines at a time."""
+    names = [*MACHINES, combos.CONTROL.name]
+    with ThreadPoolExecutor(2) as pool:
+        ready = dict(zip(names, pool.map(lambda name: _prepare(name, work, built), names)))
+    items = [(ready[name], case) for name, wanted in MACHINES.items() for case in _sample(ready[name], wanted)]
+    items += [(ready[combos.CONTROL.name], case) for case in _control(ready[combos.CONTROL.name])]
     results = soak.Results(work / "results.jsonl")
     with soak.scratch_folder(work) as scratch:
-        lines = list(soak.run_all(iter(items), results, scratch, 2, started + 3600))
-    assert len(lines) >= 40
-    wrong = [line for line in lines if not line["ok"]]
+        return list(soak.run_all(iter(items), results, scratch, 2, time.monotonic() + LIMIT_SECONDS))
+
+
+def _control(prepared: prepare.Prepared) -> list[soak.Case]:
+    """Choose two cuts in the midst of the way, where without a lifeboat there is no way out."""
+    recording = prepared.recordings["stage-two"]
+    inside = [index for index, step in enumerate(recording.steps) if step.startswith(("restore", "configure"))]
+    return [soak.Case(recording, states.Point(index, "prefix")) for index in (inside[0], inside[-1])]
+
+
+def test_a_sample_of_power_cuts_loses_no_host(lines: list[dict[str, Any]]) -> None:
+    found = [line for line in lines if line["combo"] in MACHINES]
+    assert len(found) == sum(MACHINES.values()) >= 40
+    wrong = [line for line in found if not line["ok"]]
     assert not wrong, wrong
     # Every state but the last few lacks something that the undisturbed run wrote: the cut was one.
-    assert sum(bool(line["proof"]["lacks"]) for line in lines) > 0.8 * len(lines)
-    assert {"OLD", "NEW", "RESUME"} <= {line["class"] for line in lines}
+    assert sum(bool(line["proof"]["lacks"]) for line in found) > 0.8 * len(found)
+    assert {"OLD", "NEW", "RESUME"} <= {line["class"] for line in found}
 
 
-def test_without_a_lifeboat_the_classes_tell(built: Path, work: Path) -> None:
-    """The control: the same harness finds the hosts that a power cut does lose."""
-    one = prepare.prepare(combos.CONTROL, work, built, own_engine="DUALROOT_OWN_ENGINE" in os.environ)
-    recording = one.recordings["stage-two"]
-    inside = [index for index, step in enumerate(recording.steps) if step.startswith(("restore", "configure"))]
-    chosen = [states.Point(inside[0], "prefix"), states.Point(inside[-1], "prefix")][:CONTROL_POINTS]
-    with soak.scratch_folder(work) as scratch:
-        found = [soak.run_case(one, soak.Case(recording, point), scratch)["class"] for point in chosen]
-    assert found == ["BRICK"] * len(chosen)
+def test_without_a_lifeboat_the_same_cuts_lose_the_host(lines: list[dict[str, Any]]) -> None:
+    """The control: the harness finds the hosts that a power cut does lose."""
+    assert [line["class"] for line in lines if line["combo"] == combos.CONTROL.name] == ["BRICK", "BRICK"]
 
 
-@pytest.mark.skipif(not recorder.can_export(), reason="needs FUSE to log what stage one writes")
-def test_cuts_of_boots_of_a_good_slot(built: Path, work: Path) -> None:
-    one = prepare.prepare(combos.find("bios-virtio-ext4-mbr-va"), work, built)
+def test_cuts_of_boots_of_a_good_slot(lines: list[dict[str, Any]], built: Path, work: Path) -> None:
+    one = _prepare(next(iter(MACHINES)), work, built)
     with soak.scratch_folder(work) as scratch:
         line = soak.cut_boots(one, scratch, cuts=10, seed=SEED)
     assert line["class"] == "NEW", line
