@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -130,9 +129,7 @@ def take_removable_path(mount: Path, image: bytes) -> None:
     path = _found(mount, REMOVABLE)
     present = _read(path)
     if present is not None and present != image:
-        keep = mount / HOME / FORMER / "BOOT" / REMOVABLE.name
-        if not keep.is_file():
-            write(keep, present)
+        _keep(mount, Path("BOOT", REMOVABLE.name), present)
     write(path, image)
 
 
@@ -165,15 +162,27 @@ def remove_own(mount: Path) -> None:
 
 
 def _put_aside(mount: Path, loader: Path) -> None:
-    keep = mount / HOME / FORMER / loader.relative_to(mount / "EFI")
-    with _telling(keep):
-        keep.parent.mkdir(parents=True, exist_ok=True)
-        if keep.exists():
-            # Put aside before and now there again, by the old system's own updater perhaps: the first counts.
-            loader.unlink()
-        else:
-            shutil.move(loader, keep)
+    """Copy a loader, then remove it: a name that is moved is two entries of FAT, and a cut may leave both."""
+    with _telling(loader):
+        _keep(mount, loader.relative_to(mount / "EFI"), loader.read_bytes())
+        loader.unlink()
         sync_file_system(mount)
+
+
+def _keep(mount: Path, name: Path, content: bytes) -> None:
+    """Keep a copy of a former loader, the first of its name.
+
+    Without room better none than a way into a system that is no more.
+    """
+    keep = mount / HOME / FORMER / name
+    if keep.is_file():
+        return
+    try:
+        write(keep, content)
+    except Fault:
+        for half in (keep, keep.with_name(f"{keep.name}.new")):
+            with contextlib.suppress(OSError):
+                half.unlink()
 
 
 def _found(mount: Path, wanted: Path) -> Path:

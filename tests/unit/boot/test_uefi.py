@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
@@ -84,7 +86,7 @@ class Host:
             folder.rmdir()
             folder.symlink_to(self.esp)
         elif argv[0] == "umount":
-            folder.unlink()
+            os.unlink(folder)  # not by Path: a test makes that fail
             folder.mkdir()
         elif argv[:3] == ("efibootmgr", "--quiet", "--create-only"):
             options = ("--disk", "/dev/vda", "--part", "1", "--label", "dualroot")
@@ -164,6 +166,48 @@ def test_after_the_return_no_way_leads_to_the_old_system(host: Host) -> None:
     kept = {str(path.relative_to(host.esp / esp.HOME / "former")) for path in host.esp.rglob("former/**/*.*")}
     assert kept == {"BOOT/BOOTX64.EFI", "BOOT/fbx64.efi", "debian/shimx64.efi"}
     assert (host.esp / "EFI/debian/grub.cfg").read_bytes() == OLD
+
+
+def test_a_full_partition_keeps_no_copy_but_no_way_back_either(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    real = esp.write_file
+
+    def full(path: Path, content: bytes) -> None:
+        if esp.FORMER in path.parts and content == OLD:
+            raise OSError(28, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(esp, "write_file", full)
+    esp.put_aside_former_loaders(host.esp)
+    assert host.loaders() == {"EFI/BOOT/BOOTX64.EFI"}
+    assert not any(host.esp.rglob("former/**/*.new"))
+
+
+@pytest.mark.parametrize("after", range(12))
+def test_settling_goes_on_where_it_was_cut_off(host: Host, monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    host.call("take_control", lifeboat())
+    left = [after]
+
+    def cut(real: Any) -> Any:
+        def step(*arguments: Any, **more: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                raise KeyboardInterrupt
+            return real(*arguments, **more)
+
+        return step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(esp, "write_file", cut(esp.write_file))
+        patch.setattr(esp, "sync_file_system", cut(esp.sync_file_system))
+        patch.setattr(Path, "unlink", cut(Path.unlink))
+        with contextlib.suppress(KeyboardInterrupt):
+            host.call("settle_after_return")
+    host.call("settle_after_return")
+    assert host.loaders() == set()
+    kept = {str(path.relative_to(host.esp / esp.HOME / "former")) for path in host.esp.rglob("former/**/*.*")}
+    assert kept == {"BOOT/BOOTX64.EFI", "BOOT/fbx64.efi", "debian/shimx64.efi"}
 
 
 def test_the_dispatcher_takes_over_by_one_sector(host: Host) -> None:

@@ -12,8 +12,8 @@ from ...units import MIB, format_size
 from ..context import Context
 from ..finding import Finding, find
 
-#: The loader twice, the former loader of the removable-media path, and what is written beside before it counts.
-ESP_NEEDED = 8 * MIB
+#: The loader twice, copies of the former loaders, and what is written beside before it counts.
+ESP_NEEDED = 16 * MIB
 #: An entry takes some 200 bytes, and Linux refuses to go below 5 KiB (EFI_MIN_RESERVE in the kernel's efi.h).
 VARIABLES_NEEDED = 8 << 10
 #: Two entry arrays of a GPT, which take turns, lie before the first partition; by bytes of a sector.
