@@ -142,7 +142,9 @@ def arguments(context: Context) -> list[str]:
     words[-1] += ",bootindex=0" + context.options
     disk = words[-2:]
     node = ["-blockdev", f"driver=file,filename={context.image},node-name=image,cache.no-flush=on"]
-    chain = {"driver": "blkdebug", "node-name": "disk", "image": "image", "inject-error": context.errors}
+    chain: dict[str, Any] = {"driver": "blkdebug", "node-name": "disk", "image": "image"}
+    if context.errors:
+        chain["inject-error"] = context.errors
     return [*words[:-2], *context.before, *node, "-blockdev", json.dumps(chain), *disk, *context.after]
 
 
