@@ -11,10 +11,11 @@ from typing import Protocol, Union
 
 
 class PackedReader(Protocol):
-    """One pass over a packed archive; ``size`` is all its bytes."""
+    """One pass over a packed archive."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Return how many bytes it has in all."""
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill as much of a buffer as is at hand; return the number of bytes, 0 at the end."""
