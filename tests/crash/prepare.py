@@ -30,17 +30,24 @@ class NotPrepared(Exception):
 
 @dataclass(frozen=True)
 class Recording:
-    """What was written in one go, and the image before it; ``variables`` by entry of the log (UEFI)."""
+    """What was written in one go, and the image before it.
+
+    ``variables`` are the firmware's (UEFI), each with the entries of the log between which they came to be.
+    """
 
     name: str
     base: Path
     log: WriteLog
     steps: Sequence[str]
-    variables: Sequence[tuple[int, Path]] = ()
+    variables: Sequence[tuple[int, int, Path]] = ()
 
     def variables_at(self, index: int) -> Path | None:
-        found = [path for position, path in self.variables if position <= index]
+        found = [path for _before, after, path in self.variables if after <= index]
         return found[-1] if found else None
+
+    def is_sure(self, index: int) -> bool:
+        """Tell whether it is known what the variables were at an entry: a change is not seen the moment it comes."""
+        return not any(before < index < after for before, after, _path in self.variables)
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,7 @@ def engine_digest(environment: Path) -> str:
     ):
         if not {"capture", "report", "waiting", "snapshot"} & set(path.parts):
             digest.update(path.read_bytes())
-    for name in ("combos", "bundle", "old_system", "stage_one"):
+    for name in ("combos", "bundle", "old_system", "stage_one", "recorder"):
         digest.update((here / f"{name}.py").read_bytes())
     digest.update((environment / "manifest.json").read_bytes())
     return digest.hexdigest()[:12]
@@ -155,11 +162,11 @@ def _load(combo: Combo, folder: Path, engine: str) -> Prepared:
     marks, variables, _seconds = json.loads((folder / "marks.json").read_text())
     log = WriteLog(folder / "stage-two.log")
     steps = states.steps_by_journal(log, journal, [(position, line) for position, line in marks])
-    saved = [(position, folder / "variables" / name) for position, name in variables]
+    saved = [(before, after, folder / "variables" / name) for before, after, name in variables]
     recordings = {"stage-two": Recording("stage-two", folder / "staged.img", log, steps, saved)}
     if entries_so_far(folder / "stage-one.log"):
         first = WriteLog(folder / "stage-one.log")
-        fresh = [(0, folder / "variables" / variables[0][1])] if variables else []
+        fresh = [(0, 0, folder / "variables" / variables[0][2])] if variables else []
         recordings["stage-one"] = Recording(
             "stage-one", folder / "old.img", first, ["stage"] * len(first.entries), fresh
         )
@@ -194,5 +201,5 @@ def again(prepared: Prepared, at: states.Point) -> Recording:
     marks, variables = json.loads((folder / "marks.json").read_text())
     log = WriteLog(folder / "log")
     steps = states.steps_by_journal(log, prepared.journal, [(position, line) for position, line in marks])
-    saved = [(position, folder / name) for position, name in variables]
+    saved = [(before, after, folder / name) for before, after, name in variables]
     return Recording(folder.name, folder / "base.img", log, steps, saved)

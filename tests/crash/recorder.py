@@ -11,6 +11,7 @@ import select
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -46,8 +47,8 @@ class Run:
     text: str
     seconds: float
     marks: list[tuple[int, str]] = field(default_factory=list)
-    #: Copies of the firmware's variables, by entry of the log, as names beside the original.
-    variables: list[tuple[int, str]] = field(default_factory=list)
+    #: Copies of the firmware's variables: the entries of the log between which they changed, and the file's name.
+    variables: list[tuple[int, int, str]] = field(default_factory=list)
 
     @property
     def stage_two_starts(self) -> int:
@@ -86,7 +87,10 @@ def record(combo: Combo, image: Path, log: Path, seconds: float, variables: Path
     log.write_bytes(b"")
     argv = arguments(combo, variables)
     argv += _logged(image, log)
-    return watch(argv, seconds, _Follower(log, variables))
+    with _Follower(log, variables) as follower:
+        run = watch(argv, seconds, follower)
+    run.marks, run.variables = follower.marks, follower.variables
+    return run
 
 
 def _logged(image: Path, log: Path) -> list[str]:
@@ -124,25 +128,48 @@ def can_export() -> bool:
 
 
 class _Follower:
-    """Notes during a recording how many writes there were when something was said, or a variable changed."""
+    """Notes during a recording how many writes there were when something was said, or a variable changed.
+
+    Variables are looked at many times a second, by a thread: their order among the writes of the disk counts.
+    """
 
     def __init__(self, log: Path, variables: Path | None) -> None:
         self._log = log
         self._path = variables
-        self._content = b""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow_variables, daemon=True)
         self.marks: list[tuple[int, str]] = []
-        self.variables: list[tuple[int, str]] = []
+        self.variables: list[tuple[int, int, str]] = []
+
+    def __enter__(self) -> _Follower:
+        if self._path is not None:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_unused: object) -> None:
+        self._stop.set()
+        if self._path is not None:
+            self._thread.join()
 
     def look(self, text: str) -> None:
-        position = entries_so_far(self._log)
         line = _last_line(text)
         if line and (not self.marks or self.marks[-1][1] != line):
-            self.marks.append((position, line))
-        if self._path is not None and self._path.read_bytes() != self._content:
-            self._content = self._path.read_bytes()
-            name = f"{len(self.variables)}.fd"
-            (self._path.parent / name).write_bytes(self._content)
-            self.variables.append((position, name))
+            self.marks.append((entries_so_far(self._log), line))
+
+    def _follow_variables(self) -> None:
+        if self._path is None:
+            return
+        before, changed = 0, -1
+        while not self._stop.is_set():
+            found = self._path.stat().st_mtime_ns
+            position = entries_so_far(self._log)
+            if found != changed:
+                changed = found
+                name = f"{len(self.variables)}.fd"
+                shutil.copyfile(self._path, self._path.parent / name)
+                self.variables.append((before, position, name))
+            before = position
+            self._stop.wait(0.002)
 
 
 def watch(argv: list[str], seconds: float, follower: _Follower | None = None) -> Run:
@@ -170,10 +197,7 @@ def watch(argv: list[str], seconds: float, follower: _Follower | None = None) ->
                 end = _ended(text) or ("silent" if now - started > seconds or now - last > patience else "")
         finally:
             process.kill()
-    run = Run(end, text, time.monotonic() - started)
-    if follower is not None:
-        run.marks, run.variables = follower.marks, follower.variables
-    return run
+    return Run(end, text, time.monotonic() - started)
 
 
 def _ended(text: str) -> str:

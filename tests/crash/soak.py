@@ -87,7 +87,8 @@ def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
         chosen = states.points(recording.log, recording.steps, seed, round(wanted * share), disk)
         for number, point in enumerate(chosen):
             wiped = prepared.target.combo.firmware == "uefi" and number % 4 == 3
-            found.append(Case(recording, point, "wiped" if wiped else "kept"))
+            if wiped or recording.is_sure(point.at):
+                found.append(Case(recording, point, "wiped" if wiped else "kept"))
     return found
 
 
