@@ -168,7 +168,9 @@ def _wrong_type(target: Target, mutator: Mutator, counts: Counter[str], record: 
 
 def names_place(text: str, place: Place) -> bool:
     """Tell whether a fault names a place, something inside, or something that it is a part of."""
-    return path_text(place) + "." in text or any(path_text(place[:length]) + ":" in text for length in range(len(place), 0, -1))
+    return path_text(place) + "." in text or any(
+        path_text(place[:length]) + ":" in text for length in range(len(place), 0, -1)
+    )
 
 
 def _finished(record: Record, counts: Counter[str], started: float) -> Record:
