@@ -8,6 +8,7 @@ One host goes through all of it, and is converted in the end. The tests build on
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -21,6 +22,9 @@ from . import disk_content
 from .conftest import Host, StartHost
 from .controller import Controller
 
+pytestmark = pytest.mark.skipif(
+    not os.environ.get("DUALROOT_SOAK"), reason="takes half an hour; tests/vm/test_attach.py is the quick part"
+)
 #: What may differ after a look at a host: logs, and what every boot and login of Debian 11 changes.
 MAY_DIFFER = re.compile(
     r"(var/log)(/|$)"
