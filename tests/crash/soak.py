@@ -161,7 +161,7 @@ def _moment(prepared: Prepared, image: Path, step: str, mount: Path) -> str:
     elif step == "partition.no_return":
         return "return"
     elif phase not in _BEFORE:
-        return "hand-over" if step in ("seal.switch", "seal.hand_over", "seal.unmount") else "lifeboat"
+        return "hand-over" if step == "seal.switch" else "lifeboat"
     return "armed" if evaluate.is_armed(combo, prepared.target.root, image, mount) else "old"
 
 

@@ -53,7 +53,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def _sample(prepared: prepare.Prepared, wanted: int) -> list[soak.Case]:
     """Choose states so that every phase of stage two and the staging have some."""
     every = soak.cases(prepared, SEED, 200)
-    groups: dict[str, list[soak.Case]] = {}
+    recording = prepared.recordings["stage-two"]
+    # The last of all is after the hand-over: the new system's turn.
+    groups = {"end": [soak.Case(recording, states.Point(len(recording.log.entries) - 1, "prefix"))]}
     for case in every:
         groups.setdefault(case.recording.steps[case.point.at].split(".")[0], []).append(case)
     found: list[soak.Case] = []
