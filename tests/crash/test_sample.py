@@ -25,7 +25,7 @@ SEED = 7
 #: Machines and states of each; together at least 40, in less than 15 minutes on two idle processors.
 MACHINES = {
     "bios-virtio-ext4-mbr-va": 15,
-    "bios-sata-xfs-gpt-dual": 13,
+    "bios-sata-xfs-gpt-va": 13,
     "uefi-nvme-ext4-gpt-dual": 13,
 }
 #: Longer than it may take, so that a slow machine is told from a hang.

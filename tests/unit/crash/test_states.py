@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash import combos, report, states
+from tests.crash import combos, report, states, test_sample
 from tests.crash.write_log import WriteLog, last_flush
 
 SIZE = 512
@@ -103,6 +103,13 @@ def test_the_matrix_has_every_combination_that_makes_sense() -> None:
     wanted |= {("uefi", bus, fs, "gpt") for bus in buses for fs in ("ext4", "xfs")}
     assert asked == wanted
     assert {combo.sector_bytes for combo in found} == {512, 4096}
+
+
+def test_the_sample_is_of_the_matrix_and_large_enough() -> None:
+    sample = [combos.find(name) for name in test_sample.MACHINES]
+    assert sum(test_sample.MACHINES.values()) >= 40
+    assert {combo.firmware for combo in sample} == {"bios", "uefi"}
+    assert {combo.fstype for combo in sample} == {"ext4", "xfs"}
 
 
 def test_page_counts_what_is_there_and_names_what_is_wrong(tmp_path: Path) -> None:
