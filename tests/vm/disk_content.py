@@ -45,16 +45,18 @@ def changed(disk: Path, scratch: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def changed_at(disk: Path, scratch: Path, offsets: Mapping[str, int]) -> Iterator[dict[str, Path]]:
-    """Let the body change the ext4 file systems at byte ``offsets`` of the disk; they are named by its keys."""
+def changed_at(disk: Path, scratch: Path, places: Mapping[str, tuple[int, int]]) -> Iterator[dict[str, Path]]:
+    """Let the body change the ext4 file systems at ``places`` (start, length) of the disk, named by its keys."""
     raw = scratch / "content.raw"
     _run("qemu-img", "convert", "-O", "raw", str(disk), str(raw))
     mounted: dict[str, Path] = {}
     try:
-        for name, offset in offsets.items():
+        for name, (start, length) in places.items():
             mounted[name] = scratch / f"content-{name}"
             mounted[name].mkdir(exist_ok=True)
-            _run("mount", "-t", "ext4", "-o", f"loop,rw,offset={offset}", str(raw), str(mounted[name]))
+            # With its length: two loop devices of one file must not overlap (mount(8)).
+            options = f"loop,rw,offset={start},sizelimit={length}"
+            _run("mount", "-t", "ext4", "-o", options, str(raw), str(mounted[name]))
         yield mounted
         for path in mounted.values():
             _run("umount", str(path))

@@ -115,7 +115,7 @@ class Sealed:
 
     host: Host
     disk: Path
-    offsets: dict[str, int]
+    places: dict[str, tuple[int, int]]
     variables: dict[str, Any]
 
 
@@ -142,11 +142,12 @@ def sealed(start_host: StartHost) -> Iterator[Sealed]:
     layout = ResolvedLayout.from_document(plan["layout"])
     group, volume = layout.volume(layout.slots["a"].root)
     start = layout.partition(group.partitions[0]).start_lba * layout.sector_bytes
-    offsets = {
-        "root": start + MIB + volume.first * group.extent_bytes,
-        "dispatch": layout.partition(layout.dispatch).start_lba * layout.sector_bytes,
+    dispatch = layout.partition(layout.dispatch)
+    places = {
+        "root": (start + MIB + volume.first * group.extent_bytes, volume.bytes),
+        "dispatch": (dispatch.start_lba * layout.sector_bytes, dispatch.sectors * layout.sector_bytes),
     }
-    yield Sealed(host, kept, offsets, variables)
+    yield Sealed(host, kept, places, variables)
 
 
 def start_broken(sealed: Sealed, what: Callable[[Path, Path], None] | None, tries: int) -> int:
@@ -154,7 +155,7 @@ def start_broken(sealed: Sealed, what: Callable[[Path, Path], None] | None, trie
     machine = sealed.host.machine
     machine.stop()
     shutil.copyfile(sealed.disk, machine.disk)
-    with disk_content.changed_at(machine.disk, machine.folder, sealed.offsets) as mounted:
+    with disk_content.changed_at(machine.disk, machine.folder, sealed.places) as mounted:
         if what is not None:
             what(mounted["root"], mounted["dispatch"])
         state = slot_state.mark_trying(slot_state.read(mounted["dispatch"]).state, "a", tries)
