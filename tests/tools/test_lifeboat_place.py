@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import os
 import subprocess
@@ -15,7 +16,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault impo
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import claim, file_extents, model, stow
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent
 
-from .loop_disk import MIB, is_sound, loop_disk, missing
+from .loop_disk import MIB, LoopDisk, is_sound, loop_device, loop_disk, missing
 
 GIB = 1 << 30
 KINDS = [
@@ -331,3 +332,61 @@ def test_nothing_is_written_where_anything_else_may_lie(tmp_path, kind):
             stow.put(ground, boat, contents)
         assert caught.value.id == "lifeboat.place_taken"
         assert [raw(disk, boat.part(name)) for name in model.PARTS] == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_power_cut_while_the_lifeboat_is_made(tmp_path, kind, monkeypatch):
+    """Before calls that change blocks the disk is copied as it is: the old system's files are whole in each of
+    these states, and a claim and a stowing after the restart finish what was begun."""
+    states, calls = [], collections.Counter()
+    with loop_disk(tmp_path, kind, 700 * MIB) as disk:
+        old = {f"file{index}": os.urandom(2 * MIB + index) for index in range(20)}
+        for name, content in old.items():
+            (disk.mount / name).write_bytes(content)
+        os.sync()
+        gap = Extent(700 * MIB - MIB + 8192, 64 * 1024)
+        # Two places, far apart: blocks in between are taken and given back.
+        allowed = [Extent(200 * MIB, 12 * MIB), Extent(300 * MIB, 40 * MIB)]
+
+        def watch(module, name):
+            real = getattr(module, name)
+
+            def watched(*arguments, **more):
+                calls[name] += 1
+                # The first two of each, and of the many small steps of XFS a few.
+                if calls[name] <= 2 or calls[name] % 40 == 0:
+                    state = tmp_path / f"state{len(states)}.img"
+                    subprocess.run(["cp", "--sparse=always", str(disk.image), str(state)], check=True)
+                    states.append((name, state))
+                return real(*arguments, **more)
+
+            monkeypatch.setattr(module, name, watched)
+
+        for module, name in ((file_extents, "allocate"), (file_extents, "punch"), (os, "fsync"), (os, "fdatasync")):
+            watch(module, name)
+        contents = {name: stow.Content(data) for name, data in {**PARTS, "payload": PAYLOAD}.items()}
+
+        def make(target):
+            path = target.mount / "lifeboat"
+            extents = claim.claim(path, 20 * MIB, allowed, target.start)
+            boat = lifeboat_in([gap, *extents])
+            ground = stow.Ground(str(target.image), target.start, path, (gap,))
+            stow.put(ground, boat, contents)
+            return boat
+
+        make(disk)
+    monkeypatch.undo()
+    assert len(states) >= 5 and {name for name, _state in states} >= {"allocate", "punch", "fsync"}
+    for _name, state in states:
+        cut = LoopDisk(state, disk.start, tmp_path / "mount")
+        with loop_device(state, disk.start) as device:
+            subprocess.run(["mount", device, str(cut.mount)], check=True)
+            try:
+                assert {name: (cut.mount / name).read_bytes() for name in old} == old
+                boat = make(cut)
+                assert raw(cut, boat.part("payload"))[0] == PAYLOAD
+                assert (cut.mount / "lifeboat").stat().st_blocks * 512 < 22 * MIB
+            finally:
+                subprocess.run(["umount", str(cut.mount)], check=True)
+        assert is_sound(cut, kind)
+        state.unlink()
