@@ -98,4 +98,6 @@ def test_a_decompression_bomb_is_stopped_long_before_the_disk_is_full(tmp_path: 
     written = sum(path.stat().st_blocks * 512 for path in target.rglob("*") if path.is_file())
     assert written < 100 * MIB
     proof = f"{bomb.stat().st_size} bytes that unpack to 400 MiB, 10 MiB promised"
-    matrix.record("payload: decompression bomb", "RESCUE", proof, "real tools", "archive.too_large")
+    matrix.record(
+        "payload: decompression bomb", "RESCUE", proof, "real tools, the step restore alone", "archive.too_large"
+    )
