@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import dispatcher, esp, uefi
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import esp, uefi
 
 from tests.lab import firmware
 
@@ -42,7 +42,8 @@ def test_trial_and_fallback_and_the_state_is_written(uefi_disk: UefiDisk) -> Non
     assert uefi_disk.state().tries == 0
     # What a slot on trial gets beside is the dispatcher's own test; this is the line of a good one.
     assert boots[1].kernel == (
-        "BOOT_IMAGE=(lvm/VA-root)/boot/vmlinuz-6.1.0-1a root=/dev/VA/root ro gpt panic=30 rd.shell=0 rd.emergency=reboot"
+        "BOOT_IMAGE=(lvm/VA-root)/boot/vmlinuz-6.1.0-1a root=/dev/VA/root ro"
+        " gpt panic=30 rd.shell=0 rd.emergency=reboot"
         f" rd.lvm.lv=VA/root dualroot.slot=a dualroot.run={RUN_ID} console=tty0 console=ttyS0,115200"
     )
 
