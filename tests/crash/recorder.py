@@ -165,6 +165,9 @@ class _Follower:
             position = entries_so_far(self._log)
             if found != changed:
                 changed = found
+                if self.variables and self.variables[-1][1] == position:
+                    # The disk was not written to since: one copy is enough.
+                    before = self.variables.pop()[0]
                 name = f"{len(self.variables)}.fd"
                 shutil.copyfile(self._path, self._path.parent / name)
                 self.variables.append((before, position, name))
