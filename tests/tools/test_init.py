@@ -42,3 +42,10 @@ wait
     assert sysrq.exists() == (at == "never")
     if at == "never":
         assert sysrq.read_text() == "b\n"
+
+
+def test_udev_is_told_not_to_read_tables_anew_before_it_starts() -> None:
+    """A write to the disk must not make its partitions vanish for a moment, or a step that opens one fails."""
+    text = INIT.read_text()
+    hidden = text.index(": >/run/udev/rules.d/60-block.rules")
+    assert text.index("mkdir -p /run/udev/rules.d") < hidden < text.index("systemd-udevd --daemon")
