@@ -83,6 +83,10 @@ class StagedLifeboat:
             return int(self._berth.plan["lifeboat"]["needed_bytes"])
         return sum(lifeboat.part(name).size for name in names if name in model.PARTS)
 
+    def room_bytes(self, lifeboat: Lifeboat | None) -> int:
+        """Return how many bytes the file system must still give; none for a lifeboat that has its places."""
+        return self._berth.missing_bytes() if lifeboat is None else 0
+
     def put(self) -> bytes:
         """Claim the room, describe it, fill it and prove it; return the host's part of the initramfs.
 

@@ -96,7 +96,7 @@ class Staging:
         lifeboat = self._look_at_lifeboat()
         changes = [*self._pending_files(lifeboat), *self._pending_lifeboat(lifeboat)]
         changes += self._pending_boot_files(lifeboat)
-        self._check_space(changes)
+        self._check_space(changes, lifeboat)
         text = self._wanted_entry()
         if self.loader.reads_custom_config and text != one_shot.read_custom_config(self.loader):
             changes.append(Change("entry", str(self.loader.custom_config)))
@@ -275,7 +275,7 @@ class Staging:
             return
         release(self.runner, path.parent, self.directory)
 
-    def _check_space(self, changes: list[Change]) -> None:
+    def _check_space(self, changes: list[Change], seen: _Seen) -> None:
         same = _device(self.directory) == _device(self.boot_directory)
         needed = {self.directory: 0, self.boot_directory: 0}
         for change in changes:
@@ -283,7 +283,11 @@ class Staging:
                 # A link to the staged file.
                 continue
             inside = Path(change.path).parent == self.boot_directory and not same
-            needed[self.boot_directory if inside else self.directory] += change.bytes
+            # Most of a lifeboat may lie beside the file system, or have its blocks from an earlier try.
+            count = change.bytes
+            if seen.staged is not None and change.what == "lifeboat":
+                count = seen.staged.room_bytes(seen.lifeboat)
+            needed[self.boot_directory if inside else self.directory] += count
         for directory, count in needed.items():
             fetch.check_space(directory, count)
 

@@ -75,6 +75,13 @@ class Berth:
         disk = self.plan["disk"]
         return Lifeboat(self.plan["run_id"], self.plan["digest"], disk["size_bytes"], disk["sector_bytes"], parts)
 
+    def missing_bytes(self) -> int:
+        """Return what a claim has to take from the file system at least, beside what its file has by now."""
+        file = self.ground.file
+        held = file.stat().st_blocks * 512 if file.is_file() else 0
+        elsewhere = _total(self.ground.gaps) + _total(self.ground.swaps)
+        return max(int(self.plan["lifeboat"]["needed_bytes"]) - elsewhere - held, 0)
+
     def host_bytes(self, content_bytes: int) -> int:
         """Return the size of a host part of which ``content_bytes`` are known, its description not."""
         return align_up(content_bytes + _HOST_STEP // 2, _HOST_STEP)

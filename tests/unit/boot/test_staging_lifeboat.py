@@ -148,6 +148,25 @@ def test_payload_that_waits_for_swap_stays(host: Host, ship: FakeDisk) -> None:
     assert "payload" in names(order(host).pending())
 
 
+def test_old_root_needs_room_only_for_what_lies_there(
+    host: Host, ship: FakeDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 48 KiB beside the 32 MiB that stay free: enough for the staged files, for no part of the lifeboat.
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result((4096, 4096, 1, 8204, 8204, 9, 9, 9, 0, 255)))
+    ship.gaps = ()
+    with pytest.raises(Fault) as caught:
+        order(host).pending()
+    assert caught.value.id == "boot.no_space"
+    ship.swaps = (Extent(3 * MIB, 6 * MIB),)
+    assert "lifeboat" in names(order(host).pending())
+    # A staging that was cut has its room already.
+    ship.swaps, ship.claimed = (), 2 * MIB
+    ship.file.parent.mkdir(parents=True, exist_ok=True)
+    with ship.file.open("wb") as stream:
+        stream.truncate(DISK_BYTES)
+    assert "lifeboat" in names(order(host).pending())
+
+
 def test_damage_on_the_disk_is_mended(host: Host, ship: FakeDisk) -> None:
     order(host).apply()
     lifeboat = berth.read_document(host.stage)
