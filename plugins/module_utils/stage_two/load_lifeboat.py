@@ -29,9 +29,10 @@ _CHUNK = 1 << 20
 
 def run(work: Work, lifeboat: Lifeboat) -> None:
     work.step("memory", lambda: require_memory(work, 0))
-    work.step("journal", lambda: resume.begin(work, lifeboat), always=True)
     work.step("parts", lambda: _check_parts(work, lifeboat))
     work.step("host", lambda: _check_host(work, lifeboat))
+    # Only now: where the old system has given the lifeboat's file away meanwhile, its places hold others' data.
+    work.step("journal", lambda: resume.begin(work, lifeboat), always=True)
     work.step("boot_path", lambda: _prepare(work, lifeboat))
 
 

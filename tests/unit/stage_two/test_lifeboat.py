@@ -70,10 +70,10 @@ def test_converts_without_a_byte_of_the_payload_in_memory(tmp_path: Path) -> Non
     calls = [call for call in stage.parts.calls if not call.startswith(("check_proof", "login", "network"))]
     assert calls == [
         "find_disk",
-        "create_journal /dev/vda",
         "verify kernel",
         "verify initrd",
         "verify payload",
+        "create_journal /dev/vda",
         "prepare_lifeboat /dev/vda",
         "find_disk",
         "describe_change",
@@ -251,6 +251,42 @@ def test_a_disk_that_is_gone_after_a_cut_is_waited_for(tmp_path: Path) -> None:
     assert stage.reboots == 1
 
 
+def test_a_lifeboat_that_a_person_starts_too_early_returns(tmp_path: Path) -> None:
+    stage = stage_of(tmp_path, firmware="uefi")
+    cut_at(stage, "disk_users /dev/vda")
+    stage.cut()
+    assert stage.run() == 1
+    assert (stage.status["state"], stage.status["fault"]["id"]) == ("returning", "lifeboat.too_early")
+    assert stage.result_in_old["outcome"] == "returned"
+    assert stage.parts.calls[-1] == "withdraw /dev/vdb"
+    assert (verbs(stage), stage.reboots, stage.places.past_return.exists()) == ([], 1, False)
+
+
+def test_a_lifeboat_in_control_goes_forward_under_uefi_too(tmp_path: Path) -> None:
+    stage = stage_of(tmp_path, firmware="uefi")
+    cut_at(stage, "take_control /dev/vda")
+    stage.cut()
+    assert stage.run() == 0
+    assert verbs(stage) == FORWARD
+
+
+def test_a_note_of_the_resume_that_fails_loses_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = stage_of(tmp_path)
+    cut_at(stage, "configure networkd")
+    stage.cut()
+    append, broke = log.DiskJournal.append, [broken("disk")]
+
+    def once(journal: log.DiskJournal, document: dict[str, object], *, needed: bool = True) -> None:
+        if document["event"] == "resume" and broke:
+            raise broke.pop()
+        append(journal, document, needed=needed)
+
+    monkeypatch.setattr(log.DiskJournal, "append", once)
+    assert stage.run() == 0
+    assert not broke
+    assert verbs(stage) == FORWARD[FORWARD.index("configure networkd") :]
+
+
 @pytest.mark.parametrize("name", ["kernel", "payload", "host"])
 def test_a_damaged_part_returns(tmp_path: Path, name: str) -> None:
     stage = stage_of(tmp_path)
@@ -262,6 +298,8 @@ def test_a_damaged_part_returns(tmp_path: Path, name: str) -> None:
     assert (stage.status["fault"]["id"], stage.status["fault"]["phase"]) == ("lifeboat.damaged", "load")
     assert stage.result_in_old["fault"]["id"] == "lifeboat.damaged"
     assert verbs(stage) == []
+    # Its places may hold others' data by now.
+    assert not any(call.startswith(("create_journal", "prepare_lifeboat")) for call in stage.parts.calls)
 
 
 def test_what_waits_for_swap_is_written_by_stage_two(tmp_path: Path) -> None:
