@@ -42,6 +42,11 @@ def take_control(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan
     _firmware(plan).take_control(runner, node, resolved, plan, lifeboat)
 
 
+def in_control(resolved: ResolvedLayout, plan: Plan) -> bool:
+    """Tell whether the firmware starts this project's loader of its own accord: BIOS knows no other way to it."""
+    return bool(_firmware(plan).in_control(resolved))
+
+
 def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan) -> None:
     """On a return to the old system, take back what ``prepare_lifeboat`` left where the firmware looks.
 

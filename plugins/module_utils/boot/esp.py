@@ -66,7 +66,9 @@ def node_of(node: str, resolved: ResolvedLayout, root: Path = sysfs.ROOT) -> str
 @contextlib.contextmanager
 def mounted(runner: Runner, device: str) -> Iterator[Path]:
     """Yield the folder where the partition is mounted writable; all is on the disk when this ends."""
-    with tempfile.TemporaryDirectory(prefix="dualroot-esp-") as folder:
+    # No TemporaryDirectory: where umount fails, it would delete every file of the partition.
+    folder = tempfile.mkdtemp(prefix="dualroot-esp-")
+    try:
         runner.run(["mount", "-t", "vfat", "-o", _OPTIONS, device, folder])
         try:
             yield Path(folder)
@@ -74,6 +76,9 @@ def mounted(runner: Runner, device: str) -> Iterator[Path]:
                 sync_file_system(Path(folder))
         finally:
             runner.run(["umount", folder])
+    finally:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
 
 
 def write(path: Path, content: bytes) -> None:

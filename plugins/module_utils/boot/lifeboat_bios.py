@@ -85,6 +85,11 @@ def take_control(
     grub_bios.change_boot_code(node, grub_dir, start, grub_bios.boot_record(node))
 
 
+def in_control(resolved: ResolvedLayout) -> bool:
+    """Always, where it runs: LBA 0 is the only way to it."""
+    return True
+
+
 def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan) -> None:
     """Nothing: a core that no boot sector names is never read."""
 

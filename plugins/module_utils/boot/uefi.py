@@ -58,12 +58,13 @@ def prepare_lifeboat(
     ``boot.nvram_unwritable``.
     """
     content = read_image(image)
-    entry = _entry(runner, node, resolved, root)
+    _entry(runner, node, resolved, root)
     with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
         esp.write(mount / esp.HOME / esp.LOADER, content)
         esp.write(mount / esp.HOME / "lifeboat.cfg", lifeboat_config(plan, lifeboat))
-        # A host that this project converted before is started through this switch already.
-        if entry.number not in nvram.order(root) or not esp.read_switch(mount):
+        # A host that this project converted before is started through this switch already, by its entry or,
+        # where the firmware has lost that, by the removable-media path.
+        if not esp.read_switch(mount):
             esp.set_switch(mount, "lifeboat")
 
 
@@ -90,6 +91,13 @@ def take_control(
                 raise Fault(kinds.LIFEBOAT_FILES, path=f"/{esp.HOME}/{name}")
         esp.set_switch(mount, "lifeboat")
     nvram.put_first(runner, entry.number, root)
+
+
+def in_control(resolved: ResolvedLayout, *, root: Path = sysfs.ROOT) -> bool:
+    """Tell whether the entry is the first of the firmware's order."""
+    part = esp.partition(resolved)
+    entries = nvram.find(part.uuid, LOADER_PATH, root) if part else []
+    return nvram.order(root)[:1] in [(entry.number,) for entry in entries]
 
 
 def settle_after_return(
@@ -167,7 +175,8 @@ def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan, *,
     for entry in entries:
         nvram.remove(runner, entry.number)
     with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
-        esp.remove_own(mount)
+        if esp.read_switch(mount) != "dispatch":
+            esp.remove_own(mount)
 
 
 def lifeboat_config(plan: Plan, lifeboat: Lifeboat) -> bytes:

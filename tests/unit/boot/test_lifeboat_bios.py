@@ -220,6 +220,22 @@ def test_a_write_that_does_not_take(disk: Disk, monkeypatch: pytest.MonkeyPatch)
     assert fault_of(disk.take, lifeboat()).id == "boot.write_failed"
 
 
+def test_a_write_that_fails_half_is_taken_back(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    disk.prepare(lifeboat())
+    before = grub_bios.read_through(str(disk.path), 0, 512)
+    write, broke = raw.write_at, [OSError(5, "Input/output error")]
+
+    def once(handle: int, offset: int, data: bytes) -> None:
+        write(handle, offset, data)
+        if broke:
+            raise broke.pop()
+
+    monkeypatch.setattr(raw, "write_at", once)
+    assert fault_of(disk.take, lifeboat()).id == "boot.write_failed"
+    assert not broke
+    assert grub_bios.read_through(str(disk.path), 0, 512) == before
+
+
 def test_the_firmware_of_the_plan_decides(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     called = []
     for name in ("prepare_lifeboat", "take_control", "withdraw", "settle_after_return", "hand_over"):

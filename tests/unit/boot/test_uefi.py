@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept impor
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent, Lifeboat, Part
+from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandFailed
 
 from tests.support import layouts
 from tests.support.fake_runner import FakeRunner, failed
@@ -256,6 +258,43 @@ def test_a_converted_host_keeps_its_dispatcher_until_control_is_taken(host: Host
     assert host.own("switch.cfg") == esp.switch_content("dispatch")
     host.call("take_control", lifeboat())
     assert host.own("switch.cfg") == esp.switch_content("lifeboat")
+
+
+def test_a_converted_host_without_its_entry_keeps_its_dispatcher_too(host: Host) -> None:
+    """Its firmware has lost the entries and starts the removable-media path, which reads the same switch."""
+    host.call("install")
+    host.call("hand_over")
+    (host.variables / f"Boot0009-{GUID}").unlink()
+    host.set_order("0001")
+    host.call("prepare_lifeboat", lifeboat())
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
+    host.call("withdraw")
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
+    assert (host.esp / esp.REMOVABLE).read_bytes() == NEW
+
+
+def test_who_is_in_control(host: Host) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    assert not uefi.in_control(LAYOUT, root=host.root)
+    host.call("take_control", lifeboat())
+    assert uefi.in_control(LAYOUT, root=host.root)
+
+
+def test_an_unmount_that_fails_deletes_nothing(tmp_path: Path) -> None:
+    mounts: list[Path] = []
+
+    def handle(argv: Sequence[str], _stdin: Any) -> Any:
+        if argv[0] == "umount":
+            return failed(32, "target is busy")
+        # What stands here in the folder is the partition's content.
+        mounts.append(Path(argv[-1]))
+        (mounts[0] / "BOOTX64.EFI").write_bytes(OLD)
+        return None
+
+    with pytest.raises(CommandFailed), esp.mounted(FakeRunner(handler=handle), "/dev/vda1"):
+        pass
+    assert (mounts[0] / "BOOTX64.EFI").read_bytes() == OLD
+    shutil.rmtree(mounts[0])
 
 
 @pytest.mark.parametrize("broken", ["--create-only", "--bootorder"])
