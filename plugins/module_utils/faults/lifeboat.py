@@ -82,4 +82,13 @@ STUCK = FaultKind(
     how="Read /run/dualroot/journal.jsonl and the console log for the step that was begun last, mend what is wrong, "
     "and touch /run/dualroot/retry to go on.",
 )
-KINDS = (INVALID, NO_ROOM, FILE_SYSTEM, NOT_ON_DISK, PLACE_TAKEN, DAMAGED, NOT_FOUND, JOURNAL, STUCK)
+TOO_EARLY = FaultKind(
+    id="lifeboat.too_early",
+    phase="attach",
+    what="The lifeboat of run {run_id} was started before the point of no return",
+    why="Its entry was chosen in the firmware's menu. The old system is whole, the run was not under way, and "
+    "nobody gave the go for it.",
+    how="Nothing was written. The machine starts the old system again and the entry is removed; run the playbook "
+    "again.",
+)
+KINDS = (INVALID, NO_ROOM, FILE_SYSTEM, NOT_ON_DISK, PLACE_TAKEN, DAMAGED, NOT_FOUND, JOURNAL, STUCK, TOO_EARLY)

@@ -184,6 +184,11 @@ class Parts:
 
         take_control(runner, node, resolved, plan, lifeboat)
 
+    def in_control(self, resolved: ResolvedLayout, plan: Document) -> bool:
+        from ..boot.control import in_control
+
+        return in_control(resolved, plan)
+
     def settle_after_return(self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document) -> None:
         from ..boot.control import settle_after_return
 

@@ -12,7 +12,7 @@ from ..faults import stage_two as kinds
 from ..faults.fault import Fault
 from ..journal import Journal
 from ..shape import parse
-from . import attach, await_go, boot, configure, load, partition, restore, returning, seal, volumes, watchdog
+from . import attach, await_go, boot, configure, load, partition, recovery, restore, returning, seal, volumes, watchdog
 from .await_go import Rehearsed
 from .machine import Machine
 from .parts import Parts
@@ -41,8 +41,6 @@ def main(machine: Machine, parts: Parts) -> int:
     mode = machine.arguments().get("dualroot.mode", "")
     machine.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mode == "recovery":
-        from . import recovery
-
         recovery.run(machine, parts, _optional(machine, "plan.json"), _optional(machine, "capture.json"))
         return 0
     if mode != "convert":
@@ -61,6 +59,7 @@ def _convert(machine: Machine, parts: Parts) -> int:
         state = "holding" if past_return else "returning"
         status.show(f"{record['id']}: {record['what']}", state=state, fault=record)
         if past_return:
+            _let_in(machine, parts)
             return 1
         # Without a plan there is no way to be reached, nor a place to leave a result.
         returning.restart(machine, status)
@@ -81,6 +80,16 @@ def _convert(machine: Machine, parts: Parts) -> int:
     machine.places.reboot.touch()
     machine.reboot()
     return 0
+
+
+def _let_in(machine: Machine, parts: Parts) -> None:
+    """Let the person in who is waited for, by what of the documents can still be read."""
+    plan, capture = _optional(machine, "plan.json"), _optional(machine, "capture.json")
+    for name, action in recovery.ways_in(machine, parts, plan, capture):
+        try:
+            action()
+        except Exception as error:
+            machine.say(f"dualroot: no {name}: {type(error).__name__}")
 
 
 def _watch(work: Work) -> None:

@@ -29,15 +29,22 @@ def run(machine: Machine, parts: Parts, plan: Mapping[str, Any], capture: Mappin
     reason = _REASONS.get(given, given or _REASONS["no_slot"])
     status.show(f"the recovery system runs: {reason}", state="recovery")
     status.start_sampling()
-    missing: list[tuple[str, Callable[[], None]]] = [
-        ("login", lambda: _login(machine, parts, plan, capture)),
-        ("network", lambda: parts.bring_up_network(machine.runner, capture["network"])),
-    ]
+    missing = ways_in(machine, parts, plan, capture)
     while not machine.places.reboot.exists():
         missing = [(name, action) for name, action in missing if not _works(status, name, action)]
         machine.wait_for(machine.places.reboot, RETRY_SECONDS, pause=2.0)
     status.stop_sampling()
     machine.reboot()
+
+
+def ways_in(
+    machine: Machine, parts: Parts, plan: Mapping[str, Any], capture: Mapping[str, Any]
+) -> list[tuple[str, Callable[[], None]]]:
+    """Return what makes the machine reachable, each with its name; any of it may fail."""
+    return [
+        ("login", lambda: _login(machine, parts, plan, capture)),
+        ("network", lambda: parts.bring_up_network(machine.runner, capture["network"])),
+    ]
 
 
 def _login(machine: Machine, parts: Parts, plan: Mapping[str, Any], capture: Mapping[str, Any]) -> None:

@@ -62,5 +62,18 @@ def _take_up(work: Work, lifeboat: Lifeboat) -> None:
     if not work.resumed or any(entry.detail == boot for entry in work.journal.entries if entry.event == "resume"):
         return
     work.journal.put_before([entry for entry in map(journal.from_document, disk.records) if entry is not None])
-    work.journal.add("attach", "journal", "resume", detail=boot, keep=True)
     work.take_up()
+    _require_return(work)
+    work.journal.add("attach", "journal", "resume", detail=boot, keep=True)
+
+
+def _require_return(work: Work) -> None:
+    """Raise, and be in front of the point of no return, where a person chose the lifeboat too early.
+
+    Its entry is in the menu of UEFI firmware before control is taken. The start of ``no_return`` is on the disk
+    before that, and should a disk have lost it, the firmware's order still says who was put first.
+    """
+    begun = any((entry.phase, entry.step) == ("partition", "no_return") for entry in work.journal.entries)
+    if not begun and not work.parts.in_control(work.resolved, work.plan):
+        work.machine.places.past_return.unlink()
+        raise Fault(kinds.TOO_EARLY, run_id=work.plan["run_id"])

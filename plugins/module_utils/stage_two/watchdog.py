@@ -47,6 +47,8 @@ def limit(plan: Mapping[str, Any], phase: str) -> float:
     """
     predicted = plan.get("predicted", {}).get("phases", {}).get(phase, 0)
     sizes = {
+        # Every interface waits 45 s for a lease in vain; a resume that is ended there would never be counted.
+        "attach": 1200.0,
         "load": int(plan["payload"]["size"]) / (4 * MIB),
         "volumes": int(plan["disk"]["size_bytes"]) / GIB,
         "restore": int(plan["payload"]["unpacked_bytes"]) / (4 * MIB),

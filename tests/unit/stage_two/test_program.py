@@ -345,8 +345,12 @@ def test_unusable_documents_past_return_hold_the_machine(tmp_path: Path) -> None
     stage = Stage(tmp_path)
     stage.places.past_return.touch()
     stage.write("etc/dualroot/plan.json", "{")
+    stage.parts.faults["login root"] = [broken("accounts")]
     assert stage.run() == 1
     assert (stage.status["state"], stage.reboots) == ("holding", 0)
+    # The network comes up all the same: a person has to get in.
+    assert stage.parts.calls == ["login root", "network"]
+    assert any("no login" in line for line in stage.lines)
 
 
 def test_an_error_of_the_kernel_restarts_only_before_the_first_write(tmp_path: Path) -> None:

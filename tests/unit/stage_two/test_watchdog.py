@@ -136,7 +136,9 @@ def test_the_kernel_line_may_set_the_limit(tmp_path: Path) -> None:
 
 def test_limits_follow_the_sizes_of_the_plan() -> None:
     small = plan()
-    assert {watchdog.limit(small, phase) for phase in ("attach", "load", "restore", "seal")} == {300.0}
+    assert {watchdog.limit(small, phase) for phase in ("load", "restore", "seal")} == {300.0}
+    # The network alone may take that long, interface by interface.
+    assert watchdog.limit(small, "attach") == 1200.0
     large = plan(
         payload={**small["payload"], "size": 8 << 30, "unpacked_bytes": 20 << 30},
         predicted={"phases": {"restore": 400, "configure": 100}},
