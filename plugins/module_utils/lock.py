@@ -52,7 +52,7 @@ def read(text: str) -> Lock | None:
         document = json.loads(text)
         values = {field.name: document[field.name] for field in fields(Holder)}
         lock = Lock(Holder(**values), int(document["created"]), int(document["expires"]))
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
     texts = all(isinstance(values[name], str) for name in ("owner", "controller", "started", "run_id"))
     return lock if texts and isinstance(lock.holder.process, int) else None
