@@ -210,9 +210,9 @@ def _extend(handle: int, size: int, piece: int) -> bool:
         for start in range(end, end + size, piece):
             file_extents.allocate(handle, start, min(piece, end + size - start))
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.ENOSPC, errno.EFBIG):
             raise
-        # Another program took the room in between. What was given counts, and must lie inside the file's size:
+        # Another program took the room in between, or the file has the largest size (a huge root, or a limit). What was given counts, and must lie inside the file's size:
         # XFS gives back what lies beyond.
         mapped = file_extents.read_map(handle, end)
         if mapped:

@@ -123,6 +123,15 @@ def test_file_system_that_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not system.path.exists()
 
 
+def test_file_that_may_not_grow_any_more_has_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = FakeFileSystem(tmp_path / "lifeboat", monkeypatch, list(range(1000)), 1000)
+    system.failing = OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    with pytest.raises(Fault) as caught:
+        claim.claim(system.path, 20 * UNIT, [Extent(0, 1000 * UNIT)], 0)
+    assert caught.value.id == "lifeboat.no_room"
+    assert not system.path.exists()
+
+
 def test_something_else_of_this_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     system = FakeFileSystem(tmp_path / "lifeboat", monkeypatch, list(range(1000)), 1000)
     (tmp_path / "elsewhere").write_bytes(b"x")
