@@ -212,8 +212,8 @@ def _extend(handle: int, size: int, piece: int) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EFBIG):
             raise
-        # Another program took the room in between, or the file has the largest size (a huge root, or a limit). What was given counts, and must lie inside the file's size:
-        # XFS gives back what lies beyond.
+        # Another program took the room in between, or the file has the largest size that it may have.
+        # What was given counts, and must lie inside the file's size: XFS gives back what lies beyond.
         mapped = file_extents.read_map(handle, end)
         if mapped:
             os.ftruncate(handle, mapped[-1].logical + mapped[-1].length)
