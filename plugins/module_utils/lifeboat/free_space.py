@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import mbr, sysfs
+from ..disk.gpt import Damaged, parse_header
 from ..disk.read import Table, read_disk
 from ..faults.fault import Fault
 from ..runner import Runner
@@ -201,7 +203,7 @@ def _gaps(node: str, partitions: list[Extent], root: Path) -> list[Extent]:
     if table.kind == "none":
         return []
     whole = [Extent(EDGE, table.size_bytes - 2 * EDGE)]
-    free = subtract(whole, [*partitions, *_containers(table)])
+    free = subtract(whole, [*partitions, *_containers(table), *_former_backup(node, table, root)])
     return [one for found in sorted(free) for one in _shifted(found, 0)]
 
 
@@ -213,6 +215,18 @@ def _containers(table: Table) -> list[Extent]:
         for one in entries
         if one.type in mbr.EXTENDED
     ]
+
+
+def _former_backup(node: str, table: Table, root: Path) -> list[Extent]:
+    """A disk that has grown has the second copy of its GPT still where its end was, and may need it."""
+    if table.kind == "gpt":
+        with contextlib.suppress(OSError, Damaged), (root / node.lstrip("/")).open("rb") as stream:
+            stream.seek(table.sector_bytes)
+            header = parse_header(stream.read(table.sector_bytes))
+            sectors = header.alternate_lba - header.last_usable_lba
+            if sectors > 0:
+                return [Extent((header.last_usable_lba + 1) * table.sector_bytes, sectors * table.sector_bytes)]
+    return []
 
 
 def _without_edges(one: Extent) -> list[Extent]:

@@ -9,11 +9,12 @@ import os
 import struct
 
 import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk import gpt
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import ext4_bitmaps, free_space, fsmap
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent
 
 from tests.support.fake_runner import FakeRunner
-from tests.support.trees import Tree, write_mbr
+from tests.support.trees import Tree, write_gpt, write_mbr
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -76,6 +77,20 @@ def test_gaps_leave_both_ends_of_the_disk_and_extended_containers_alone(tmp_path
         ("gap", 1010.0, 990.0, ""),
         ("gap", 5000.0, 3191.0, ""),
     ]
+
+
+def test_the_second_table_of_a_disk_that_has_grown_is_no_gap(tmp_path):
+    tree = Tree(tmp_path)
+    tree.disk("vda")
+    disk = tmp_path / "dev/vda"
+    os.truncate(disk, 4 * GIB)
+    write_gpt(disk, gpt.Gpt("25AF8288-17F0-59AB-8652-89076B7DDF58", ()))
+    os.truncate(disk, 8 * GIB)
+    before, behind = [one for one in room(tree, [part(1, 1, 1000, "ext4")])["areas"] if one["kind"] == "gap"]
+    assert before["start"] == 1001 * MIB
+    # The entries take 32 sectors and the header the last one.
+    assert 4 * GIB - 33 * 512 - 4096 < before["start"] + before["length"] <= 4 * GIB - 33 * 512
+    assert behind["start"] == 4 * GIB
 
 
 def test_a_disk_without_a_table_has_no_gaps(tmp_path):
