@@ -3,7 +3,7 @@
 """A new system that does not come up, in every way: it ends by itself in the recovery system, reachable.
 
 One host is migrated up to the moment when stage two hands over. There the machine is off, and each test
-breaks the new system on a copy of that disk. Two of the ways in ``make test``, all with ``DUALROOT_SOAK``.
+breaks the new system on a copy of that disk. One of the ways in ``make test``, all with ``DUALROOT_SOAK``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.support import matrix
 from tests.support.recovery_steps import STEPS, THREE_MORE_TRIES
 
 from . import disk_content
-from .conftest import Host, StartHost
+from .conftest import Host, StartHost, soak
 from .controller import Controller
 
 STAGING_SECONDS = 900.0
@@ -203,6 +203,7 @@ def _follow_the_page(sealed: Sealed, since: int) -> None:
     assert "dualroot.slot=a" in machine.ssh("cat /proc/cmdline")
 
 
+@soak
 def test_a_failing_health_command_ends_in_recovery(sealed: Sealed) -> None:
     machine = sealed.host.machine
     since = start_broken(sealed, None, 3)
@@ -219,7 +220,7 @@ def test_a_failing_health_command_ends_in_recovery(sealed: Sealed) -> None:
     matrix.record("first boot: health command failing", "RESCUE", command, "virtual machine", "verify.unhealthy")
 
 
-@pytest.mark.skipif(not os.environ.get("DUALROOT_SOAK"), reason="one of the long matrices")
+@soak
 def test_a_healthy_system_stays_though_nobody_comes(sealed: Sealed) -> None:
     """An unattended run, or a controller that died: the guard looks, and leaves what works alone."""
     machine = sealed.host.machine

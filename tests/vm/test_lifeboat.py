@@ -37,6 +37,7 @@ def _cut(host: Host, line: str, seconds: float) -> None:
     machine.start()
 
 
+@soak
 def test_a_payload_larger_than_the_memory_survives_a_cut_in_restore(start_host: StartHost) -> None:
     started = start_host(memory_mib=1024)
     host = Host(started.machine, build_bundle("debian13-va-padded"), started.reports)

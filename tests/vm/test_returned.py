@@ -19,7 +19,7 @@ import pytest
 from tests.lab.playbook import Outcome
 
 from . import disk_content
-from .conftest import Host, StartHost
+from .conftest import Host, StartHost, soak
 
 #: Preflight, snapshot, capture and staging, under emulation on a busy machine.
 STAGING_SECONDS = 900.0
@@ -74,6 +74,7 @@ def _assert_returned(host: Host, outcome: Outcome, fault: str, boot_id: str) -> 
     return result
 
 
+@soak
 @pytest.mark.parametrize(
     ("change", "back", "fault", "lifeboat"),
     [
@@ -99,6 +100,7 @@ def test_a_machine_that_is_not_the_planned_one(
         host.machine.wait_for_ssh()
 
 
+@soak
 def test_a_payload_damaged_after_staging(host: Host) -> None:
     boot_id = host.boot_id()
     with (

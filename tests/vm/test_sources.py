@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.credentials import Credentials
 
-from .conftest import Host, StartHost
+from .conftest import Host, StartHost, soak
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def test_no_secret_in_files_that_everybody_can_read(converted: tuple[Host, str, 
     assert machine.ssh(f"sudo {search} || true", timeout=900).split() == ["/var/tmp/bait"]
 
 
+@soak
 def test_a_host_without_any_python_is_rehearsed(start_host: StartHost) -> None:
     host = start_host(image="debian11-nopython")
     assert host.machine.ssh("command -v python python2 python3 || echo none").strip() == "none"
