@@ -23,9 +23,9 @@ class Steps:
 
 HOLDS, NEW, RECOVERY, DARK = "holds in stage two", "runs the new system", "runs the recovery system", "is dark"
 
-_DISK = ("dmesg | grep -iE 'error|reset|timeout' | tail", "cat /proc/partitions", "smartctl -H /dev/DISK 2>/dev/null")
+_DISK = ("dmesg | grep -iE 'error|reset|timeout' | tail", "cat /proc/partitions")
 _TABLE = ("sgdisk --print /dev/DISK", "sgdisk --verify /dev/DISK", "lsblk -o NAME,SIZE,PTTYPE,FSTYPE,MOUNTPOINTS")
-_LVM = ("pvs; vgs; lvs -o +seg_pe_ranges", "blkid -p /dev/DISKn", "dmesg | tail -20")
+_LVM = ("lvm pvs; lvm vgs; lvm lvs -o +seg_pe_ranges", "blkid -p /dev/DISKn", "dmesg | tail -20")
 _MEMORY = ("cat /run/dualroot/status.json", "free -m", "dmesg | tail -20")
 _PAYLOAD = (
     "tail -5 /run/dualroot/journal.jsonl",
@@ -39,7 +39,7 @@ _SLOT = (
     "mkdir -p /mnt/dispatch /mnt/root",
     "mount -o ro LABEL=dispatch /mnt/dispatch",
     "head -c 400 /mnt/dispatch/state; cat /mnt/dispatch/runs/*/trial.log",
-    "vgchange -ay; mount /dev/VA/root /mnt/root    # dual: /dev/dualroot/root_a",
+    "lvm vgchange -ay; mount /dev/VA/root /mnt/root    # dual: /dev/dualroot/root_a",
     "tail -50 /mnt/root/var/log/syslog",
 )
 #: Followed word for word by ``tests/vm/test_first_boot.py``.
@@ -50,7 +50,7 @@ from pathlib import Path
 from dualroot.boot import slot_state
 place = Path("/mnt/dispatch")
 slot_state.write(place, slot_state.mark_trying(slot_state.read(place).state, "a"))'
-umount /mnt/root /mnt/dispatch; vgchange -an; sync
+umount /mnt/root /mnt/dispatch; lvm vgchange -an; sync
 reboot -f
 """
 _NEW = ("systemctl --failed", "journalctl -b -p err --no-pager | tail -40", "cat /proc/cmdline")
@@ -140,7 +140,7 @@ STEPS: dict[str, Steps] = {
         ("cut -d: -f1 /etc/passwd",), "The login of the run is not among the captured accounts; log in as root."
     ),
     "capture.interface_missing": _hold(
-        ("ip -br link", "lspci -k 2>/dev/null | grep -A3 -i net", "dmesg | grep -iE 'eth|firmware' | tail"),
+        ("ip -br link", "dmesg | grep -iE 'eth|firmware' | tail"),
         "The card has no driver in the convert kernel, or it was changed. Put the old card back where that is possible.",
     ),
     "capture.lease_missing": _hold(
@@ -178,7 +178,7 @@ STEPS: dict[str, Steps] = {
     "disk.wrong_geometry": _disk(
         "The disk has another size than planned: it was exchanged, or resized by the hypervisor. Put the former one back."
     ),
-    "disk.in_use": _table("Stop what is named: `umount`, `swapoff -a`, `vgchange -an`, `mdadm --stop`."),
+    "disk.in_use": _table("Stop what is named: `umount`, `swapoff -a`, `lvm vgchange -an`, `mdadm --stop`."),
     "disk.nodes_missing": _table(
         "The kernel keeps the old table because something uses it: stop that, then `partx -u /dev/DISK`."
     ),
@@ -195,7 +195,7 @@ STEPS: dict[str, Steps] = {
         "Another table than expected is on the disk. Make sure that it is the planned disk before anything else."
     ),
     "disk.spans_disks": _table(
-        "A volume group or array also lives on another disk: stop it there (`vgchange -an`, `mdadm --stop`)."
+        "A volume group or array also lives on another disk: stop it there (`lvm vgchange -an`, `mdadm --stop`)."
     ),
     "boot.no_boot_record": _table(
         "The first sector lost its mark. Write it back from the run's snapshot folder, `dd if=mbr.bin of=/dev/DISK bs=512 count=1`."
@@ -222,16 +222,16 @@ STEPS: dict[str, Steps] = {
         "What is named still holds something. It is on the planned disk, so `wipefs -a` removes it."
     ),
     "volumes.group_differs": _volumes(
-        "The group is half made by another hand. `vgremove` it; it holds nothing before `restore`."
+        "The group is half made by another hand. `lvm vgremove` it; it holds nothing before `restore`."
     ),
     "volumes.group_name_taken": _volumes(
-        "Another disk has a group of that name. Detach that disk, or `vgrename` the other group."
+        "Another disk has a group of that name. Detach that disk, or `lvm vgrename` the other group."
     ),
     "volumes.unknown_file_system": _volumes(
         "The layout asks for a file system that this release does not make. No retry helps."
     ),
     "volumes.volume_larger": _volumes(
-        "A volume is larger than planned. `lvremove` it; it holds nothing before `restore`."
+        "A volume is larger than planned. `lvm lvremove` it; it holds nothing before `restore`."
     ),
     # --- restore ---
     "archive.digest": _archive(_BAD_COPY),
@@ -242,9 +242,9 @@ STEPS: dict[str, Steps] = {
     "archive.unsafe_member": _archive(_OTHER_PAYLOAD),
     "archive.too_large": _archive(_OTHER_PAYLOAD),
     "archive.no_space": _archive(
-        "The payload does not fit into the root of the slot. Where the group has room: `lvextend -r`."
+        "The payload does not fit into the root of the slot. Where the group has room: `lvm lvextend -r`."
     ),
-    "archive.no_target": _archive("The new root is not mounted: `vgchange -ay`, and look at the kernel log."),
+    "archive.no_target": _archive("The new root is not mounted: `lvm vgchange -ay`, and look at the kernel log."),
     "archive.not_durable": _archive("The disk failed while the files were written out."),
     "archive.not_empty": _archive(
         "The target holds files of another hand. Unmount it and `mkfs` it as `/etc/dualroot/plan.json` says."
