@@ -9,18 +9,24 @@ import hashlib
 import os
 import stat
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
 UNTOUCHED = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid", "vfat": "ro"}
 
+#: One mount at a time: a new mount namespace takes every mount along that there is, and a file system that is
+#: unmounted here stays mounted there, so that its image is not what it should be.
+MOUNTS = threading.RLock()
+
 
 def run(*argv: str, stdin: bytes | None = None) -> bytes:
     """Run a program; its output. What it says on failure is in the error."""
     done = subprocess.run(argv, input=stdin, capture_output=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}: {done.stderr.decode(errors='replace')[-800:]}")
+        said = done.stderr.decode(errors="replace")[-3000:]
+        raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}: {said}")
     return done.stdout
 
 
@@ -41,11 +47,22 @@ def loop(image: Path, offset: int = 0, size: int = 0, sector_bytes: int = 512) -
 def mounted(device: str, at: Path, fstype: str, options: str = "") -> Iterator[Path]:
     """Mount a device for as long as the body runs."""
     at.mkdir(parents=True, exist_ok=True)
-    run("mount", "-t", fstype, "-o", options or "rw", device, str(at))
-    try:
-        yield at
-    finally:
-        run("umount", str(at))
+    with MOUNTS:
+        run("mount", "-t", fstype, "-o", options or "rw", device, str(at))
+        try:
+            yield at
+        finally:
+            run("umount", str(at))
+
+
+def let_go_of_others() -> None:
+    """In a mount namespace of its own: give back the loop devices that other processes have mounted."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    # proc(5): the mount point is the fifth field, the source the second one after the hyphen.
+    found = [(line.split()[4], line.partition(" - ")[2].split()[1]) for line in lines]
+    for target, source in reversed(found):
+        if source.startswith("/dev/loop"):
+            run("umount", "--lazy", target)
 
 
 @contextlib.contextmanager

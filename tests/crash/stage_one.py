@@ -150,7 +150,8 @@ def stage(folder: Path, combo: Combo, system: OldSystem, image: Path) -> None:
     order = {"combo": combo.name, "system": asdict(system), "image": str(image)}
     (folder / "order.json").write_text(json.dumps(order))
     argv = ["unshare", "--mount", "--propagation", "private", sys.executable, "-m", __name__, str(folder)]
-    filesystems.run(*argv)
+    with filesystems.MOUNTS:
+        filesystems.run(*argv)
 
 
 def main(folder: Path) -> None:
@@ -161,6 +162,7 @@ def main(folder: Path) -> None:
         values[name] = Place(**values[name]) if values[name] else None
     system = OldSystem(**values)
     manifest = (folder / "bundle/manifest.json").read_bytes()
+    filesystems.let_go_of_others()
     with filesystems.loop(image, system.root.start, system.root.size, combo.sector_bytes) as device:
         filesystems.run("mount", "-t", combo.fstype, device, str(folder / "old"))
         try:
