@@ -154,6 +154,10 @@ def _moment(prepared: Prepared, image: Path, step: str, mount: Path) -> str:
     combo, phase = prepared.target.combo, step.split(".")[0]
     if combo.firmware == "bios":
         found = evaluate.control(image, *prepared.boot_sectors)
+        before, after = (sector[:440] for sector in prepared.boot_sectors)
+        if found == "old" and before == after and phase not in _BEFORE and step != "partition.no_return":
+            # The old GRUB lay where the new one lies: the same boot code, and only the time tells whose it is.
+            found = "new"
         if found != "old":
             return "new" if combo.lifeboat == "none" else found
         if combo.lifeboat == "none" and phase not in _BEFORE:
