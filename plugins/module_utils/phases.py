@@ -15,8 +15,8 @@ HOST_PHASES: tuple[str, ...] = (
     "commit",
 )
 
-#: Roles beside the road: they take a host back instead of forward.
-SIDE_PHASES: tuple[str, ...] = ("rollback", "disarm")
+#: Roles beside the road: what is done to a converted host for years, and what takes a host back.
+SIDE_PHASES: tuple[str, ...] = ("update", "rollback", "disarm")
 
 #: Phases inside ``convert``, run by the program in the convert initrd, in their order.
 STAGE_TWO_PHASES: tuple[str, ...] = (

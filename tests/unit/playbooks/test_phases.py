@@ -15,9 +15,9 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.phases import (
 )
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-#: The role of the build phase is called after what it makes; rollback has no role yet.
+#: The role of the build phase is called after what it makes; these have no role yet.
 OTHER_ROLES = {"bundle"}
-NOT_YET = {"rollback"}
+NOT_YET = {"update", "rollback"}
 
 
 def roles_of(tasks):
