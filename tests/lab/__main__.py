@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .bundles import RECIPES as BUNDLES
 from .bundles import BundleError, build_bundle
+from .converted import CONVERSIONS, PREFIX, convert
 from .guest import MachineError
 from .hardware import Options
 from .image import ImageError, build
@@ -53,6 +54,11 @@ def do_bundle(arguments: argparse.Namespace) -> None:
     print(json.dumps(build_bundle(arguments.name).variables()))
 
 
+def do_converted(arguments: argparse.Namespace) -> None:
+    for name in arguments.name:
+        print(convert(name).folder)
+
+
 def do_start(arguments: argparse.Namespace) -> None:
     folder = lab_folder() / arguments.name
     if folder.exists():
@@ -67,7 +73,9 @@ def do_start(arguments: argparse.Namespace) -> None:
             firmware=arguments.firmware,
             bus=arguments.bus,
         )
-        machine = Machine.create(folder, options)
+        converted = arguments.image.startswith(PREFIX)
+        image = convert(arguments.image.removeprefix(PREFIX)) if converted else None
+        machine = Machine.create(folder, options, image)
     machine.start(detached=True)
     if not arguments.no_wait:
         machine.wait_for_ssh()
@@ -106,9 +114,13 @@ def parser() -> argparse.ArgumentParser:
     verb = verbs.add_parser("bundle", help="build a bundle into the cache, and print its variables as JSON")
     verb.add_argument("name", choices=sorted(BUNDLES))
     verb.set_defaults(do=do_bundle)
+    verb = verbs.add_parser("converted", help="migrate source hosts, and keep their disks in the cache")
+    verb.add_argument("name", nargs="+", choices=sorted(CONVERSIONS))
+    verb.set_defaults(do=do_converted)
     verb = verbs.add_parser("start", help="make a machine, or take up a stopped one, and wait for its SSH")
     verb.add_argument("name")
-    verb.add_argument("--image", default="debian11", choices=sorted(RECIPES))
+    images = sorted([*RECIPES, *(PREFIX + name for name in CONVERSIONS)])
+    verb.add_argument("--image", default="debian11", choices=images)
     verb.add_argument("--memory", type=int, default=Options.memory_mib, help="MiB")
     verb.add_argument("--cpus", type=int, default=Options.cpus)
     verb.add_argument("--extra-disk", action="append", default=[], metavar="SIZE", help="as 1G, or clone; repeatable")

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass, field
+import shutil
+import subprocess
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,9 @@ class Bundle:
 class BundleRecipe:
     """What the tests vary of a bundle; the cloud kernel has what QEMU offers, and is small.
 
-    ``padding_bytes`` of noise, which no compression makes smaller, come along in the payload.
+    ``padding_bytes`` of noise, which no compression makes smaller, come along in the payload. With ``base`` the
+    payload is that of another bundle of the tests, and ``files`` laid over it: text by path, or a link to what
+    follows ``->``; a path that ends in ``!`` is executable. That costs seconds where a suite costs minutes.
     """
 
     suite: str
@@ -43,6 +47,50 @@ class BundleRecipe:
     network: str
     variables: dict[str, Any] = field(default_factory=dict)
     padding_bytes: int = 0
+    base: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+def _later(base: str, version: str, files: dict[str, str] | None = None) -> BundleRecipe:
+    """Return a later version of a bundle: its system tells its version in ``/etc/lab-version``."""
+    old = RECIPES[base]
+    variables = {**old.variables, "dualroot_build_version": version, "dualroot_build_level": 1}
+    files = {"etc/lab-version": f"{version}\n", **(files or {})}
+    return replace(old, variables=variables, base=base, files=files)
+
+
+def _unit(text: str) -> dict[str, str]:
+    """Return the files of a unit that runs before everything else."""
+    path = "etc/systemd/system/broken.service"
+    return {path: text, "etc/systemd/system/sysinit.target.wants/broken.service": "-> ../broken.service"}
+
+
+#: Systems that come up wrong, each in its own way, by the files that make them so.
+_PANIC = """\
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+ExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'
+"""
+_HANG = """\
+[Unit]
+DefaultDependencies=no
+Before=sysinit.target
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/sleep infinity
+"""
+BROKEN: dict[str, dict[str, str]] = {
+    "panic": _unit(_PANIC),
+    "hang": _unit(_HANG),
+    "offline": {
+        f"etc/systemd/system/{name}": "-> /dev/null"
+        for name in ("systemd-networkd.service", "systemd-networkd.socket", "networking.service")
+    },
+    "unhealthy": {"etc/dualroot/check/required.d/50-lab.sh!": "#!/bin/sh\necho 'the plant is cold'\nexit 1\n"},
+}
 
 
 RECIPES = {
@@ -55,6 +103,12 @@ RECIPES = {
         "trixie", "va", "networkd", {"dualroot_build_payload_packages": ["zstd", "xz-utils", "acl", "attr"]}
     ),
 }
+# What an operator brings in the years after the migration: the next versions, and some that should not have been.
+for _number in ("2", "3"):
+    RECIPES[f"debian13-va-{_number}"] = _later("debian13-va", _number)
+RECIPES["debian12-dual-2"] = _later("debian12-dual", "2")
+for _kind, _files in BROKEN.items():
+    RECIPES[f"debian13-va-{_kind}"] = _later("debian13-va", "4", _files)
 
 
 def build_bundle(name: str, *, show: bool = False) -> Bundle:
@@ -62,6 +116,7 @@ def build_bundle(name: str, *, show: bool = False) -> Bundle:
     recipe = RECIPES[name]
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
+    base = build_bundle(recipe.base, show=show) if recipe.base else None
     bundle = Bundle(cache / "bundles" / name, cache / "builder.pem", cache / "builder.key")
     variables = {
         "dualroot_bundle": str(bundle.folder),
@@ -80,7 +135,12 @@ def build_bundle(name: str, *, show: bool = False) -> Bundle:
     with locked(cache / f"{name}.lock"):
         if recipe.padding_bytes:
             variables["dualroot_build_payload_overlay"] = str(_padding(cache, recipe.padding_bytes))
+        archive = cache / f"{name}.tar"
+        if base is not None:
+            _lay_over(archive, base, recipe.files)
+            variables["dualroot_build_payload_source"] = str(archive)
         outcome = run_playbook("build", variables, cache / "reports", show=show)
+        archive.unlink(missing_ok=True)
     if outcome.returncode != 0:
         raise BundleError(f"the bundle {name} was not built:\n{outcome.output[-4000:]}")
     return bundle
@@ -98,3 +158,24 @@ def _padding(cache: Path, count: int) -> Path:
                 file.write(chance.randbytes(1 << 20))
         path.with_suffix(".new").replace(path)
     return folder
+
+
+def _lay_over(archive: Path, base: Bundle, files: dict[str, str]) -> None:
+    """Write an archive: the payload of ``base`` with files behind it, which count because they come last."""
+    (payload,) = (base.folder / "payload").iterdir()
+    folder = archive.with_suffix(".files")
+    shutil.rmtree(folder, ignore_errors=True)
+    for given, text in files.items():
+        path = folder / given.removesuffix("!")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if text.startswith("-> "):
+            path.symlink_to(text[3:])
+        else:
+            path.write_text(text)
+            path.chmod(0o755 if given.endswith("!") else 0o644)
+    subprocess.run(["zstd", "--quiet", "--force", "--decompress", str(payload), "-o", str(archive)], check=True)
+    # Equal input gives an equal archive, so that the payload is not built again.
+    fixed = ["--owner=0", "--group=0", "--numeric-owner", "--mtime=@1735689600"]
+    names = sorted(given.removesuffix("!") for given in files)
+    subprocess.run(["tar", "--append", f"--file={archive}", f"--directory={folder}", *fixed, *names], check=True)
+    shutil.rmtree(folder)
