@@ -17,6 +17,7 @@ import pytest
 
 from tests.lab.machine import Machine
 from tests.lab.playbook import Outcome
+from tests.support import matrix
 
 from . import disk_content
 from .conftest import Host, StartHost
@@ -38,6 +39,7 @@ STAGE_TWO_SECONDS = 300.0
 RESTORE_SECONDS = 900.0
 #: Long enough for a test that looks around before the go; far more than any change of a host key may take.
 GO_TIMEOUT = 1200
+_LEVEL = "virtual machine"
 #: From the start of the playbook, most of which it loads itself and checks the bundle.
 KEY_SECONDS = 120.0
 
@@ -83,6 +85,7 @@ def test_check_mode_writes_nothing(host: Host) -> None:
     assert not host.reports.exists()
     assert after.outside == before.outside
     assert disk_content.changes(before, after, MAY_DIFFER) == []
+    matrix.record("controller: --check", "OLD", f"{len(after.files)} files are as before", _LEVEL)
 
 
 def test_killed_while_it_stages(host: Host) -> None:
@@ -93,6 +96,7 @@ def test_killed_while_it_stages(host: Host) -> None:
     lock = json.loads(host.machine.ssh("sudo cat /var/lib/dualroot/lock"))
     assert lock["run_id"] in [run.name for run in host.reports.iterdir()]
     assert host.machine.ssh("sudo ls /boot/dualroot 2>/dev/null || true") == "", "it was hit before the end of staging"
+    matrix.record("controller: killed while it stages", "OLD", f"the lock of {lock['run_id']} was left", _LEVEL)
 
 
 def test_a_second_controller_is_told_who_works_on_the_host(host: Host) -> None:
@@ -109,6 +113,7 @@ def test_a_second_controller_is_told_who_works_on_the_host(host: Host) -> None:
     assert host.boot_id() == boot_id
     assert host.machine.ssh("sudo ls -l /var/lib/dualroot/stage") == staged, "what the other has staged is left alone"
     assert json.loads(host.machine.ssh("sudo cat /var/lib/dualroot/lock")) == lock
+    matrix.record("controller: a second one", "REFUSED", fault["what"], _LEVEL, fault["id"])
 
 
 def test_killed_while_stage_two_waits_for_the_go(host: Host) -> None:
@@ -139,8 +144,10 @@ def test_a_changed_host_key_is_told_within_seconds(host: Host) -> None:
     finally:
         host.machine.known_hosts.write_text(known)
     assert fault["id"] == "convert.host_key_changed"
-    assert time.monotonic() - started < KEY_SECONDS
+    waited = time.monotonic() - started
+    assert waited < KEY_SECONDS
     assert _status(host)["state"] == "awaiting", "stage two still waits for the right one"
+    matrix.record("host key changed, a run attaches", "REFUSED", f"told after {waited:.0f} s", _LEVEL, fault["id"])
 
 
 def test_attached_from_elsewhere_and_killed_while_it_restores(host: Host) -> None:
@@ -166,6 +173,8 @@ def test_the_next_run_reports_the_truth(host: Host) -> None:
     wanted = {"plan.json", "capture-redacted.json", "journal.json", "result.json", "stage-two.log"}
     assert wanted <= names and "fault.json" not in names
     assert host.machine.ssh("sudo ls /var/lib/dualroot/lock 2>/dev/null || true") == "", "the host was given back"
+    for moment in ("stage two waits for the go", "it restores, attached from elsewhere"):
+        matrix.record(f"controller: killed while {moment}", "NEW", f"a later run led {run.name}", _LEVEL)
 
 
 def test_a_converted_host_is_left_alone(host: Host) -> None:
@@ -174,3 +183,4 @@ def test_a_converted_host_is_left_alone(host: Host) -> None:
     assert outcome.returncode == 0, outcome.output[-4000:]
     assert re.search(rf"^{host.name} .*changed=0 .*failed=0 ", outcome.output, re.MULTILINE), outcome.output[-800:]
     assert host.boot_id() == boot_id
+    matrix.record("controller: a run on a converted host", "NEW", "changed=0, the same boot id", _LEVEL)

@@ -15,6 +15,7 @@ import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio
 
 from tests.lab.bundles import build_bundle
+from tests.support import matrix
 
 from . import disk_content
 from .conftest import Host, StartHost, soak
@@ -58,6 +59,8 @@ def test_a_payload_larger_than_the_memory_survives_a_cut_in_restore(start_host: 
     assert "dualroot: restore: fresh" in console
     assert machine.ssh("stat --format=%s /srv/padding").strip() == str(1200 * MIB)
     assert "trixie" in machine.ssh("cat /etc/os-release")
+    proof = f"payload {result['payload_bytes'] // MIB} MiB, memory 1024 MiB, cut at 40 % of restore"
+    matrix.record("power cut: payload larger than the memory", "RESUME", proof, "virtual machine")
 
 
 @soak
@@ -82,6 +85,7 @@ def test_a_cut_before_the_go_ends_in_the_old_system(start_host: StartHost) -> No
     assert outcome.result(host.name)["outcome"] == "returned"
     assert host.boot_id() != boot_id
     assert "11.11" in machine.ssh("cat /etc/debian_version")
+    matrix.record("power cut: stage two waits for the go", "OLD", "console: waits for the go", "virtual machine")
 
 
 _ONE_SHOT = re.compile(r"boot/grub/grubenv$|var/lib/dualroot/lifeboat$")
@@ -107,7 +111,8 @@ def test_a_hang_is_ended_by_the_watchdog(start_host: StartHost, tool: str, outco
     outcome = migration.outcome()
 
     console = machine.console()
-    assert "has not moved for" in console
+    stuck = re.search(r"dualroot: (\S+ has not moved for)", console)
+    assert stuck is not None
     result = outcome.result(host.name)
     assert result["outcome"] == outcome_wanted, outcome.output[-4000:]
     if outcome_wanted == "converted":
@@ -116,6 +121,8 @@ def test_a_hang_is_ended_by_the_watchdog(start_host: StartHost, tool: str, outco
         assert "trixie" in machine.ssh("cat /etc/os-release")
     else:
         assert "11.11" in machine.ssh("cat /etc/debian_version")
+    kind = "RESUME" if outcome_wanted == "converted" else "OLD"
+    matrix.record(f"hang in stage two: {tool.rpartition('/')[2]}", kind, f"console: {stuck[1]}", "virtual machine")
 
 
 def _executable(archive: bytes) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.lab.playbook import Outcome
+from tests.support import matrix
 
 from . import disk_content
 from .conftest import Host, StartHost, soak
@@ -74,25 +75,35 @@ def _assert_returned(host: Host, outcome: Outcome, fault: str, boot_id: str) -> 
     return result
 
 
+def _record(row: str, result: dict[str, Any]) -> None:
+    matrix.record(row, "OLD", result["fault"]["what"], "virtual machine", result["fault"]["id"])
+
+
 @soak
 @pytest.mark.parametrize(
-    ("change", "back", "fault", "lifeboat"),
+    ("row", "change", "back", "fault", "lifeboat"),
     [
-        ({"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.in_doubt", "required"),
+        ("disk: another serial number", {"serial": "SWAPPED"}, {"serial": "LAB0815"}, "disk.in_doubt", "required"),
         # With a lifeboat the payload needs no memory, and the environment starts with this much.
-        ({"memory_mib": 330}, {"memory_mib": 1024}, "stage_two.too_little_ram", "none"),
+        (
+            "memory: shrinks between preflight and stage two",
+            {"memory_mib": 330},
+            {"memory_mib": 1024},
+            "stage_two.too_little_ram",
+            "none",
+        ),
     ],
     ids=["another disk", "too little memory"],
 )
 def test_a_machine_that_is_not_the_planned_one(
-    host: Host, change: dict[str, Any], back: dict[str, Any], fault: str, lifeboat: str
+    host: Host, row: str, change: dict[str, Any], back: dict[str, Any], fault: str, lifeboat: str
 ) -> None:
     boot_id = host.boot_id()
     with before_stage_two(host, dualroot_lifeboat=lifeboat) as migration:
         host.machine.change(**change)
     outcome = migration.outcome()
     try:
-        _assert_returned(host, outcome, fault, boot_id)
+        _record(row, _assert_returned(host, outcome, fault, boot_id))
     finally:
         host.machine.stop()
         host.machine.change(**back)
@@ -113,6 +124,7 @@ def test_a_payload_damaged_after_staging(host: Host) -> None:
             file.write(b"damaged!")
     result = _assert_returned(host, migration.outcome(), "stage_two.file_damaged", boot_id)
     assert payload.name in result["fault"]["what"]
+    _record("payload: damaged after staging, in memory", result)
 
 
 def test_a_lifeboat_damaged_after_staging(host: Host) -> None:
@@ -127,6 +139,7 @@ def test_a_lifeboat_damaged_after_staging(host: Host) -> None:
             raw.write(b"damaged!")
     result = _assert_returned(host, migration.outcome(), "lifeboat.damaged", boot_id)
     assert "payload" in result["fault"]["what"]
+    _record("payload: damaged after staging, in the lifeboat", result)
 
 
 def test_no_go_from_the_controller(host: Host) -> None:
@@ -138,4 +151,4 @@ def test_no_go_from_the_controller(host: Host) -> None:
     # The old system greets at its console again: stage two waited, gave up and went back.
     machine.wait_for_console("login:", STAGE_TWO_SECONDS, since)
     machine.forward_ssh(True)
-    _assert_returned(host, migration.outcome(), "stage_two.no_go", boot_id)
+    _record("no go from the controller", _assert_returned(host, migration.outcome(), "stage_two.no_go", boot_id))
