@@ -58,7 +58,7 @@ def convert(name: str) -> Image:
     source = build(RECIPES[conversion.image])
     chosen = os.environ.get("DUALROOT_CONVERTED")
     if chosen and (Path(chosen) / name).is_dir():
-        return Image(source.recipe, Path(chosen) / name)
+        return Image(source.recipe, (Path(chosen) / name).resolve())
     bundle = build_bundle(conversion.bundle)
     cache = cache_folder()
     image = Image(source.recipe, cache / f"{PREFIX}{name}-{_digest(source, bundle, conversion)}")

@@ -14,6 +14,8 @@ from . import firmware as uefi
 
 #: An extra disk that is a twin of the system disk.
 CLONE = "clone"
+#: The log of writes in the machine's folder.
+WRITES = "writes.log"
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Options:
     ``watchdog`` is QEMU's name of a watchdog device, ``i6300esb``; empty: the machine has none.
     ``network`` is ``user``, with QEMU's own gateway and DHCP server, ``elsewhere``, the same for another subnet,
     or ``silent``, where nobody answers. ``nic_place`` is the card's place on the bus, which decides its name.
+    With ``log_writes`` every write to the first disk is logged in ``WRITES``, by QEMU's ``blklogwrites``.
     """
 
     image: str
@@ -40,6 +43,7 @@ class Options:
     watchdog: str = ""
     network: str = "user"
     nic_place: str = "0x3"
+    log_writes: bool = False
 
 
 def create_disks(folder: Path, options: Options, image: Path) -> None:
@@ -86,9 +90,21 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
         argv += ["-device", options.watchdog, "-action", "watchdog=reset"]
     for number in range(1 + len(options.extra_disks)):
         disk = f"disk{number}"
-        argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
+        if number == 0 and options.log_writes:
+            argv += _logged_disk(disk)
+        else:
+            argv += ["-drive", f"file={disk}.qcow2,if=none,id={disk},cache=unsafe,discard=unmap"]
         argv += ["-device", _disk_device(options, number)]
     return argv
+
+
+def _logged_disk(disk: str) -> list[str]:
+    return [
+        *("-blockdev", f"driver=file,filename={disk}.qcow2,node-name={disk}-file,discard=unmap"),
+        *("-blockdev", f"driver=qcow2,file={disk}-file,node-name={disk}-image,discard=unmap"),
+        *("-blockdev", f"driver=file,filename={WRITES},node-name=writes"),
+        *("-blockdev", f"driver=blklogwrites,node-name={disk},file={disk}-image,log=writes,log-super-update-interval=1"),
+    ]
 
 
 def _disk_device(options: Options, number: int) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.bundles import Bundle, build_bundle
+from tests.lab.converted import PREFIX, convert
 from tests.lab.hardware import Options
 from tests.lab.machine import Machine, end_on_signal, running
 from tests.lab.playbook import Outcome, run_playbook
@@ -88,14 +89,18 @@ def bundle() -> Bundle:
 def start_host(
     bundle: Bundle, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[StartHost]:
-    """Start hosts by their options; they live until the tests of the file are done, and no longer."""
+    """Start hosts by their options; they live until the tests of the file are done, and no longer.
+
+    ``image`` may be ``converted-debian13-va`` as well: a host that is migrated already.
+    """
     machines = pytestconfig.stash.setdefault(_machines, [])
     with contextlib.ExitStack() as stack:
 
         def start(**options: Any) -> Host:
             folder = tmp_path_factory.mktemp("host")
             chosen = Options(**{"image": "debian11", **options})
-            machine = stack.enter_context(running(folder / "gw-0815", chosen))
+            image = convert(chosen.image.removeprefix(PREFIX)) if chosen.image.startswith(PREFIX) else None
+            machine = stack.enter_context(running(folder / "gw-0815", chosen, image))
             machines.append(machine)
             return Host(machine, bundle, folder / "reports")
 
