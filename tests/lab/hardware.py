@@ -28,7 +28,8 @@ class Options:
     ``watchdog`` is QEMU's name of a watchdog device, ``i6300esb``; empty: the machine has none.
     ``network`` is ``user``, with QEMU's own gateway and DHCP server, ``elsewhere``, the same for another subnet,
     or ``silent``, where nobody answers. ``nic_place`` is the card's place on the bus, which decides its name.
-    With ``log_writes`` every write to the first disk is logged in ``WRITES``, by QEMU's ``blklogwrites``.
+    With ``log_writes`` every write to the first disk is logged in ``WRITES``, by QEMU's ``blklogwrites``, from the
+    last start on.
     """
 
     image: str
@@ -99,11 +100,12 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
 
 
 def _logged_disk(disk: str) -> list[str]:
+    logged = f"driver=blklogwrites,node-name={disk},file={disk}-image,log=writes,log-super-update-interval=1"
     return [
-        *("-blockdev", f"driver=file,filename={disk}.qcow2,node-name={disk}-file,discard=unmap"),
+        *("-blockdev", f"driver=file,filename={disk}.qcow2,node-name={disk}-file,discard=unmap,cache.no-flush=on"),
         *("-blockdev", f"driver=qcow2,file={disk}-file,node-name={disk}-image,discard=unmap"),
-        *("-blockdev", f"driver=file,filename={WRITES},node-name=writes"),
-        *("-blockdev", f"driver=blklogwrites,node-name={disk},file={disk}-image,log=writes,log-super-update-interval=1"),
+        *("-blockdev", f"driver=file,filename={WRITES},node-name=writes,cache.no-flush=on"),
+        *("-blockdev", logged),
     ]
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from . import accelerator, firmware, recipes
 from .guest import Guest, MachineError
-from .hardware import Options, create_disks, qemu_arguments
+from .hardware import WRITES, Options, create_disks, qemu_arguments
 from .image import Image, build
 from .qmp import Monitor, QmpError
 
@@ -75,6 +75,8 @@ class Machine(Guest):
         # The port stays the same for the machine's whole life: it is part of the host's identity.
         port = self.port if (self.folder / "port").exists() else 0
         argv = qemu_arguments(self.name, self.options, accelerator.qemu_arguments(), port)
+        if self.options.log_writes:
+            (self.folder / WRITES).write_bytes(b"")
         with (self.folder / "qemu.log").open("ab") as log:
             process = subprocess.Popen(
                 [*supervisor, *argv],

@@ -62,3 +62,17 @@ def test_the_bus_of_the_disks(bus: str, device: str) -> None:
     options = hardware.Options(image="debian12-uefi", firmware="uefi", bus=bus)
     argv = hardware.qemu_arguments("gw-1", options, ACCELERATOR)
     assert [word for word in argv if "drive=disk0" in word] == [device]
+
+
+def test_a_logged_disk_is_below_the_log_of_its_writes() -> None:
+    options = hardware.Options(image="debian11", log_writes=True, extra_disks=("1G",))
+    argv = hardware.qemu_arguments("gw-1", options, ACCELERATOR)
+    nodes = [argv[index + 1] for index, word in enumerate(argv) if word == "-blockdev"]
+    assert nodes == [
+        "driver=file,filename=disk0.qcow2,node-name=disk0-file,discard=unmap,cache.no-flush=on",
+        "driver=qcow2,file=disk0-file,node-name=disk0-image,discard=unmap",
+        "driver=file,filename=writes.log,node-name=writes,cache.no-flush=on",
+        "driver=blklogwrites,node-name=disk0,file=disk0-image,log=writes,log-super-update-interval=1",
+    ]
+    drives = [argv[index + 1] for index, word in enumerate(argv) if word == "-drive"]
+    assert drives == ["file=disk1.qcow2,if=none,id=disk1,cache=unsafe,discard=unmap"]
