@@ -4,22 +4,16 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
-from ansible.module_utils.common.text.converters import to_text
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
+from ansible.errors import AnsibleError
 
-from ..module_utils import lock
-from ..module_utils.faults import convert as kinds
 from ..module_utils.faults.fault import Fault
 from ..module_utils.report import files
-from ..module_utils.waiting import progress, timeline
+from ..module_utils.waiting import timeline
 from ..module_utils.waiting.machine import (
     Acknowledge,
     Expectation,
@@ -30,47 +24,22 @@ from ..module_utils.waiting.machine import (
     Wait,
     settle,
 )
-from ..module_utils.waiting.observation import Answer
-from ..module_utils.waiting.state import Dark, NewSystem, OldSystem, Recovery, StageTwo, classify
-from ..plugin_utils import keeping, locking
+from ..module_utils.waiting.state import NewSystem, OldSystem, Recovery, StageTwo, classify
+from ..plugin_utils import keeping
+from ..plugin_utils.leading import LeadingAction
 from ..plugin_utils.link import Link, LinkDown
 from ..plugin_utils.results import failed
 
-display = Display()
-
-#: Detached, so that ssh ends before the host does. A unit of its own where systemd runs, because
-#: logind may kill what a session leaves behind (KillUserProcesses=, logind.conf(5)); the last sleep lets
-#: nohup set its signals before the session's end sends SIGHUP. The lock is looked at once more, because it
-#: may have expired or been broken while this run staged.
-REBOOT = """[ "$(id -u)" = 0 ] || {{ echo "become did not lead to root" >&2; exit 77; }}
-lock={lock}
-if [ -e "$lock" ] && ! grep -qF {mark} "$lock"; then head -c 400 "$lock" >&2; exit 78; fi
-work='sleep 2; systemctl reboot || reboot || shutdown -r now'
-sync
-if [ -d /run/systemd/system ] && systemd-run --no-block /bin/sh -c "$work" >/dev/null 2>&1; then :
-else nohup /bin/sh -c "$work" >/dev/null 2>&1 </dev/null & sleep 1; fi
-echo DUALROOT-REBOOTING"""
-
 #: Renamed into place, so that stage two never reads half a digest.
 _GO = "printf '%s\\n' {digest} >/run/dualroot/go.new && mv /run/dualroot/go.new /run/dualroot/go"
-
-#: The status of that text where the lock is another run's.
-LOCK_LOST = 78
 #: Stage two's own log, and its console lines; the end is what matters.
 _LOG = "tail -c 262144 /run/dualroot/log 2>/dev/null"
 
-#: How often a line is shown though nothing new is worth telling, in seconds.
-HEARTBEAT = 30.0
-#: The first look may meet a host that is busy; in seconds.
-FIRST_LOOK = 60.0
 
-
-class ActionModule(ActionBase):
+class ActionModule(LeadingAction):
     """Ends in *failed*, never in *unreachable*: ansible-core does not stop a rollout on the latter."""
 
-    TRANSFERS_FILES = False
     _supports_check_mode = True
-    _supports_async = False
 
     def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
@@ -83,20 +52,20 @@ class ActionModule(ActionBase):
             }
         )
         self._directory = arguments["directory"]
-        self._host = str((task_vars or {}).get("inventory_hostname", ""))
+        self._host = self.inventory_name(task_vars)
         self._started_epoch = time.time()
+        self._evidence: dict[str, Any] = {}
         if self._task.check_mode:
             return {"changed": True, "msg": "check mode: the host is not rebooted"}
-        if str(self._connection.transport).rpartition(".")[2] == "local":
-            return failed(Fault(kinds.LOCAL_CONNECTION, transport="local"), outcome="failed")
         try:
+            self.check_remote()
             with Link(self._connection, arguments["probe_timeout"]) as link:
                 return self._convert(link, arguments["plan"], Limits(total=float(arguments["timeout"])))
         except Fault as fault:
             return self._result({}, None, "failed", failed(fault))
 
     def _convert(self, link: Link, plan: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
-        first = self._first_look(link)
+        first = self.first_look(link)
         state = classify(first)
         already = isinstance(state, NewSystem) and state.run_id == plan["run_id"]
         expected = Expectation(
@@ -109,83 +78,30 @@ class ActionModule(ActionBase):
         )
         went_down = time.time()
         if isinstance(state, OldSystem):
-            self._reboot(str(plan["run_id"]))
+            self.reboot(str(plan["run_id"]), "stage two")
         elif isinstance(state, StageTwo):
-            self._show("attached to stage two, which runs already")
+            self.show("attached to stage two, which runs already")
             went_down -= first.uptime
         wait = Wait(expected, limits, time.monotonic())
-        evidence: dict[str, Any] = {}
-        decision = self._lead(link, wait, evidence)
+        evidence = self._evidence
+        decision = self.lead(link, wait)
+        self._fetch_journal(link, wait, evidence)
         if isinstance(decision, Failed):
             decision = self._ask_old_system(plan, decision, evidence)
         ending = failed(decision.fault) if isinstance(decision, Failed) else {"changed": not already}
         downtime = time.time() - went_down if decision.outcome != "failed" and not already else None
         return self._result(plan, wait, decision.outcome, ending, evidence, downtime)
 
-    def _first_look(self, link: Link) -> Answer:
-        deadline = time.monotonic() + FIRST_LOOK
-        while True:
-            observation = link.observe()
-            if isinstance(observation, Answer):
-                return observation
-            state = classify(observation)
-            if time.monotonic() >= deadline or (isinstance(state, Dark) and state.key_changed):
-                raise Fault(kinds.NO_ANSWER, detail=observation.reason)
-            # A host that is just starting (second run after a broken controller) answers soon.
-            time.sleep(3)
-
-    def _reboot(self, run_id: str) -> None:
-        text = REBOOT.format(lock=lock.PATH, mark=shlex.quote(locking.mark(run_id)))
-        try:
-            done = self._low_level_execute_command(text, sudoable=True)
-        except AnsibleConnectionFailure as error:
-            # The host may have gone down before ssh ended; the wait finds out.
-            self._show(f"the connection ended while the reboot was ordered ({to_text(error)[:80]})")
-            return
-        except AnsibleError as error:
-            raise Fault(kinds.REBOOT_REFUSED, detail=to_text(error)) from error
-        if done["rc"] == LOCK_LOST:
-            found = lock.read(done["stderr"] or done["stdout"])
-            detail = f"{found.holder.owner}, run {found.holder.run_id}" if found else "the lock is not readable"
-            raise Fault(kinds.LOCK_LOST, detail=detail)
-        if done["rc"] != 0 or "DUALROOT-REBOOTING" not in done["stdout"]:
-            detail = (done["stderr"] or done["stdout"]).strip()[-300:] or f"status {done['rc']}"
-            raise Fault(kinds.REBOOT_REFUSED, detail=detail)
-        self._show("rebooting into stage two")
-
-    def _lead(self, link: Link, wait: Wait, evidence: dict[str, Any]) -> Finished | Failed:
-        """Probe, decide and act until the wait is over."""
-        shown: Any = None
-        shown_at = 0.0
-        while True:
-            observation = link.observe()
-            now = time.monotonic()
-            decision = wait.step(now, observation)
-            mark = progress.key(wait.state)
-            if mark != shown or now - shown_at >= HEARTBEAT:
-                self._show(progress.line(wait.state, now - wait.started))
-                shown, shown_at = mark, now
-            if isinstance(decision, (Finished, Failed)):
-                self._fetch_journal(link, wait, evidence)
-                return decision
-            if isinstance(decision, GiveGo):
-                self._try(link, _GO.format(digest=decision.digest))
-                self._show("go given: the host was reached over its own network, the plan is the one shown")
-                time.sleep(wait.limits.short_pause)
-            elif isinstance(decision, Acknowledge):
-                self._fetch_journal(link, wait, evidence)
-                if self._try(link, ": >/run/dualroot/seen"):
-                    wait.acknowledged()
-            else:
-                time.sleep(decision.seconds)
-
-    def _try(self, link: Link, command: str) -> bool:
-        """Run a command whose failure the next probe shows."""
-        try:
-            return link.run(command)[0] == 0
-        except LinkDown as down:
-            display.vv(f"<{self._host}> {down}")
-            return False
+    def act(self, link: Link, wait: Any, decision: Any) -> None:
+        """Give the go, or take stage two's last words."""
+        if isinstance(decision, GiveGo):
+            self.attempt(link, _GO.format(digest=decision.digest))
+            self.show("go given: the host was reached over its own network, the plan is the one shown")
+            time.sleep(wait.limits.short_pause)
+        elif isinstance(decision, Acknowledge):
+            self._fetch_journal(link, wait, self._evidence)
+            if self.attempt(link, ": >/run/dualroot/seen"):
+                wait.acknowledged()
 
     def _fetch_journal(self, link: Link, wait: Wait, evidence: dict[str, Any]) -> None:
         """Keep stage two's status and journal while it can still be asked."""
@@ -255,7 +171,4 @@ class ActionModule(ActionBase):
         try:
             keeping.keep(folder, {"plan": None, "capture": None, "journal": journal, "log": log})
         except OSError as error:
-            self._show(f"the log could not be kept: {error.strerror}")
-
-    def _show(self, text: str) -> None:
-        display.display(f"{self._host}: {text}")
+            self.show(f"the log could not be kept: {error.strerror}")

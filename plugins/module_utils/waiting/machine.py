@@ -14,8 +14,8 @@ from typing import Any, Union
 
 from ..faults import convert as kinds
 from ..faults.fault import Fault
+from . import progress
 from .observation import Answer, Observation
-from .progress import format_elapsed
 from .state import (
     Dark,
     FellBack,
@@ -120,6 +120,14 @@ class Wait:
         """Tell the machine that stage two's last words were fetched and acknowledged."""
         self._acknowledged = True
 
+    def line(self, elapsed: float) -> str:
+        """Return one line for the person who waits."""
+        return progress.line(self.state, elapsed)
+
+    def mark(self) -> tuple[object, ...]:
+        """Return what must change before another line is worth showing at once."""
+        return progress.key(self.state)
+
     def step(self, now: float, observation: Observation) -> Decision:
         """Take one observation made at ``now`` and say what to do."""
         self.state = state = classify(observation, self.expected.old_boot_id)
@@ -221,7 +229,9 @@ class Wait:
         last = self.last_stage_two
         seen = f"stage two in phase {last.phase} ({last.activity})" if last else "the old system"
         current = self.state.reason if isinstance(self.state, Dark) else "it answers"
-        return self._failed(kinds.TIMED_OUT, elapsed=format_elapsed(now - self.started), last_seen=seen, now=current)
+        return self._failed(
+            kinds.TIMED_OUT, elapsed=progress.format_elapsed(now - self.started), last_seen=seen, now=current
+        )
 
     def _failed(self, kind: Any, outcome: str = "failed", **particulars: Any) -> Failed:
         return Failed(outcome, _record(kind, **particulars))

@@ -11,6 +11,7 @@ from typing import Any, Union
 
 _BEGIN, _END = "DUALROOT-BEGIN", "DUALROOT-END"
 _STATUS, _FACT, _SLOTS = "DUALROOT-STATUS", "DUALROOT-FACT", "DUALROOT-SLOTS"
+_OUTCOMES = "DUALROOT-OUTCOMES"
 
 #: The probe: POSIX sh, only reads, works without Python, root or a PATH, in the old system, in stage
 #: two, in the recovery system and in the new system alike. It never fails, so that a status other
@@ -26,6 +27,8 @@ echo {_FACT}
 cat /etc/ansible/facts.d/dualroot.fact 2>/dev/null; echo
 echo {_SLOTS}
 tr -d '\\000' </boot/dispatch/state 2>/dev/null | grep '^dr_' 2>/dev/null
+echo {_OUTCOMES}
+tail -n 8 /boot/dispatch/outcomes.jsonl 2>/dev/null; echo
 echo {_END}
 exit 0"""
 
@@ -49,6 +52,8 @@ class Answer:
     fact: Mapping[str, Any] | None = None
     #: the slot state's ``dr_*`` variables where it can be read
     slots: Mapping[str, str] = field(default_factory=dict)
+    #: the last things that happened to the slots, the newest last, as ``boot/records.py`` writes them
+    outcomes: tuple[Mapping[str, Any], ...] = ()
     #: ssh let us in though it warned of a changed host key (host key checking is off)
     key_warning: bool = False
 
@@ -87,7 +92,7 @@ def _sections(text: str) -> dict[str, str] | None:
     sections: dict[str, list[str]] = {}
     current = _BEGIN
     for line in lines[lines.index(_BEGIN) : lines.index(_END)]:
-        if line in (_BEGIN, _STATUS, _FACT, _SLOTS):
+        if line in (_BEGIN, _STATUS, _FACT, _SLOTS, _OUTCOMES):
             current = line
             sections[current] = []
         else:
@@ -115,6 +120,7 @@ def read_answer(stdout: str, stderr: str = "") -> Observation:
         values[name] = value.strip()
     uptime = values.get("uptime", "").split(" ")[0]
     slots = dict(line.split("=", 1) for line in sections.get(_SLOTS, "").split("\n") if "=" in line)
+    happened = (_document(line) for line in sections.get(_OUTCOMES, "").split("\n"))
     return Answer(
         boot_id=values.get("boot_id", ""),
         uptime=float(uptime) if uptime.replace(".", "", 1).isdigit() else 0.0,
@@ -122,6 +128,7 @@ def read_answer(stdout: str, stderr: str = "") -> Observation:
         status=_document(sections.get(_STATUS, "")),
         fact=_document(sections.get(_FACT, "")),
         slots=slots,
+        outcomes=tuple(one for one in happened if one is not None),
         key_warning=_KEY_CHANGED[0] in stderr,
     )
 

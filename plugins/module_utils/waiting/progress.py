@@ -34,21 +34,24 @@ def _stage_two_line(state: StageTwo) -> str:
     return ", ".join(parts)
 
 
+def said(state: State) -> str:
+    """Return in a few words where a host is."""
+    if isinstance(state, StageTwo):
+        return _stage_two_line(state)
+    if isinstance(state, OldSystem):
+        return "the old system is going down"
+    if isinstance(state, FellBack):
+        return "the old system is back"
+    if isinstance(state, NewSystem):
+        return f"the new system runs in slot {state.slot}"
+    if isinstance(state, Recovery):
+        return "the recovery system runs"
+    return "no login yet" if state.refused else "no answer"
+
+
 def line(state: State, elapsed: float) -> str:
     """Return one line that says where a host is after ``elapsed`` seconds of waiting."""
-    if isinstance(state, StageTwo):
-        text = _stage_two_line(state)
-    elif isinstance(state, OldSystem):
-        text = "the old system is going down"
-    elif isinstance(state, FellBack):
-        text = "the old system is back"
-    elif isinstance(state, NewSystem):
-        text = f"the new system runs in slot {state.slot}"
-    elif isinstance(state, Recovery):
-        text = "the recovery system runs"
-    else:
-        text = "no login yet" if state.refused else "no answer"
-    return f"{format_elapsed(elapsed):>7}  {text}"
+    return f"{format_elapsed(elapsed):>7}  {said(state)}"
 
 
 def key(state: State) -> tuple[object, ...]:

@@ -15,6 +15,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.waiting.observati
     Answer,
     Silence,
 )
+from ansible_collections.dualroot.migrate.plugins.plugin_utils import leading
 from ansible_collections.dualroot.migrate.plugins.plugin_utils.link import LinkDown
 
 PLAN = {
@@ -81,9 +82,10 @@ class Host:
 def convert(monkeypatch):
     """Return a function that runs the action against a host; its last argument is what become does."""
     clock = Clock()
-    monkeypatch.setattr(subject, "time", clock)
+    for module in (subject, leading):
+        monkeypatch.setattr(module, "time", clock)
     shown = []
-    monkeypatch.setattr(subject, "display", SimpleNamespace(display=shown.append, vv=shown.append))
+    monkeypatch.setattr(leading, "display", SimpleNamespace(display=shown.append, vv=shown.append))
 
     def run(host, reboot=None, check_mode=False, transport="ssh", timeout=3600, plan=None, left_behind=(), folder=None):
         monkeypatch.setattr(subject, "Link", lambda connection, bound: host)

@@ -49,7 +49,8 @@ def test_an_answer_of_the_new_system():
         "DUALROOT-BEGIN\nboot_id b\nuptime x\ncmdline root=/dev/VA/root dualroot.slot=a\n"
         "DUALROOT-STATUS\n\n"
         'DUALROOT-FACT\n{"slot": "a", "run_id": "r"}\n'
-        "DUALROOT-SLOTS\ndr_order=a b\ndr_a=trying\nDUALROOT-END\n"
+        "DUALROOT-SLOTS\ndr_order=a b\ndr_a=trying\n"
+        'DUALROOT-OUTCOMES\n{"slot": "b", "event": "fell_back", "reason": "a=b"}\n{"cut off\n\nDUALROOT-END\n'
     )
     found = read_answer(text)
     assert isinstance(found, Answer)
@@ -57,6 +58,7 @@ def test_an_answer_of_the_new_system():
     assert found.status is None
     assert found.fact == {"slot": "a", "run_id": "r"}
     assert found.slots == {"dr_order": "a b", "dr_a": "trying"}
+    assert found.outcomes == ({"slot": "b", "event": "fell_back", "reason": "a=b"},)
 
 
 @pytest.mark.parametrize("text", ['{"state": "runn', "[1]", ""])
