@@ -10,7 +10,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 #: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
@@ -23,8 +23,13 @@ MOUNTS = threading.RLock()
 
 def run(*argv: str, stdin: bytes | None = None) -> bytes:
     """Run a program; its output. What it says on failure is in the error."""
+    return accepting((0,), *argv, stdin=stdin)
+
+
+def accepting(statuses: Sequence[int], *argv: str, stdin: bytes | None = None) -> bytes:
+    """Like ``run``, for a program that says more than yes and no by its exit status."""
     done = subprocess.run(argv, input=stdin, capture_output=True, check=False)
-    if done.returncode != 0:
+    if done.returncode not in statuses:
         said = done.stderr.decode(errors="replace")[-3000:]
         raise RuntimeError(f"{' '.join(argv)}: status {done.returncode}: {said}")
     return done.stdout

@@ -12,13 +12,14 @@ import json
 import os
 from pathlib import Path
 
-OUTCOMES = ("OLD", "NEW", "RESUME", "RESCUE", "REFUSED")
+OUTCOMES = ("OLD", "NEW", "RESUME", "RESCUE", "REFUSED", "GOOD SLOT")
 
 
 def record(row: str, outcome: str, proof: str, level: str, fault: str = "") -> None:
     """Keep that the fault of ``row`` landed (``proof``) and how it ended; ``level`` is where it was shown.
 
-    ``REFUSED``: it never came so far that the host was touched.
+    ``REFUSED``: it never came so far that the host was touched. ``GOOD SLOT``: the other slot of a converted
+    host is back.
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"not an outcome: {outcome}")

@@ -45,8 +45,13 @@ def changed(disk: Path, scratch: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def changed_at(disk: Path, scratch: Path, places: Mapping[str, tuple[int, int]]) -> Iterator[dict[str, Path]]:
-    """Let the body change the ext4 file systems at ``places`` (start, length) of the disk, named by its keys."""
+def changed_at(
+    disk: Path, scratch: Path, places: Mapping[str, tuple[int, int]], *, keep: bool = True
+) -> Iterator[dict[str, Path]]:
+    """Let the body change the ext4 file systems at ``places`` (start, length) of the disk, named by its keys.
+
+    Without ``keep`` the disk stays as it was, and the body has only seen it.
+    """
     raw = scratch / "content.raw"
     _run("qemu-img", "convert", "-O", "raw", str(disk), str(raw))
     mounted: dict[str, Path] = {}
@@ -60,7 +65,8 @@ def changed_at(disk: Path, scratch: Path, places: Mapping[str, tuple[int, int]])
         yield mounted
         for path in mounted.values():
             _run("umount", str(path))
-        _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(disk))
+        if keep:
+            _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(disk))
     finally:
         for path in mounted.values():
             if path.is_mount():
@@ -85,6 +91,16 @@ def _mounted(disk: Path, scratch: Path, mode: str) -> Iterator[tuple[Path, Path]
 
 def _run(*argv: str) -> None:
     subprocess.run(argv, check=True)
+
+
+def files(root: Path, without: tuple[str, ...]) -> dict[str, str]:
+    """Return of every path below ``root`` what it is, except those ``without`` names and what is below them."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if not any(name == one or name.startswith(one + "/") for one in without):
+            found[name] = _describe(path)
+    return found
 
 
 def _describe(path: Path) -> str:
