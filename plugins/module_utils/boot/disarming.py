@@ -9,10 +9,11 @@ import shutil
 from pathlib import Path
 
 from ..archive.durable import sync_directory
+from ..disk import sysfs
 from ..faults.fault import Fault
 from ..lifeboat import berth, claim
 from ..runner import Runner
-from . import fetch, host_loader, one_shot
+from . import fetch, host_loader, one_shot, uefi_left
 from .staged_lifeboat import release
 from .staging import BOOT_DIRECTORY, CAPTURE, COMBINED, HOST_CPIO, KERNEL, STATE_DIRECTORY, Change
 
@@ -20,7 +21,10 @@ _SECRETS = (HOST_CPIO, HOST_CPIO + ".new", COMBINED, COMBINED + ".new")
 
 
 def remains(
-    runner: Runner, boot_directory: Path = BOOT_DIRECTORY, state_directory: Path = STATE_DIRECTORY
+    runner: Runner,
+    boot_directory: Path = BOOT_DIRECTORY,
+    state_directory: Path = STATE_DIRECTORY,
+    root: Path = sysfs.ROOT,
 ) -> list[Change]:
     """Return what ``disarm`` would take away, in its order; changes nothing."""
     found = []
@@ -35,6 +39,7 @@ def remains(
         by_grubby = not loader.reads_custom_config and bool(loader.grubby)
         if by_grubby and one_shot.has_grubby_entry(runner, loader, kernel):
             found.append(Change("grubby entry", str(kernel)))
+    found += [Change("firmware entry", f"Boot{entry.number}") for entry in uefi_left.entries(root)]
     file = state_directory / claim.FILE.name
     if file.exists() or (state_directory / "stage" / berth.DOCUMENT).exists():
         found.append(Change("lifeboat", str(file), file.stat().st_blocks * 512 if file.exists() else 0))
@@ -45,14 +50,21 @@ def remains(
 
 
 def disarm(
-    runner: Runner, boot_directory: Path = BOOT_DIRECTORY, state_directory: Path = STATE_DIRECTORY
+    runner: Runner,
+    boot_directory: Path = BOOT_DIRECTORY,
+    state_directory: Path = STATE_DIRECTORY,
+    root: Path = sysfs.ROOT,
 ) -> list[Change]:
     """Take a staging back: the one-shot first, then entry, lifeboat and files, secrets overwritten."""
-    changes = remains(runner, boot_directory, state_directory)
+    changes = remains(runner, boot_directory, state_directory, root)
     loader = _loader(runner)
     for change in changes:
         if change.what == "folder":
             _remove_folder(Path(change.path))
+        elif change.what == "firmware entry":
+            for entry in uefi_left.entries(root):
+                if change.path == f"Boot{entry.number}":
+                    uefi_left.take_back(runner, entry, root)
         elif change.what == "lifeboat":
             release(runner, state_directory, state_directory / "stage")
         elif loader is not None and change.what == "one-shot":

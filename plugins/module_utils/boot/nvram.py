@@ -8,6 +8,9 @@ kernel's document filesystems/efivarfs), and written by efibootmgr, which knows 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
 import struct
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,6 +28,8 @@ _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _ACTIVE = 1
 #: Types and subtypes of device path nodes: hard drive, file path, end.
 _HARD_DRIVE, _FILE_PATH, _END = (4, 1), (4, 4), 0x7F
+#: linux/fs.h: FS_IOC_GETFLAGS, FS_IOC_SETFLAGS (both of a long, of which 32 bits are used), FS_IMMUTABLE_FL.
+_GET_FLAGS, _SET_FLAGS, _IMMUTABLE = 0x80086601, 0x40086602, 0x10
 _ORDER = "the order of the entries"
 
 
@@ -145,6 +150,28 @@ def put_first(runner: Runner, number: str, root: Path = sysfs.ROOT) -> None:
 def remove(runner: Runner, number: str) -> None:
     """Take an entry away; efibootmgr takes it out of the order as well."""
     _run(runner, ["efibootmgr", "--quiet", "--bootnum", number, "--delete-bootnum"], f"the end of entry {number}")
+
+
+def remove_variable(number: str, root: Path = sysfs.ROOT) -> None:
+    """Take an entry that is in no order away without efibootmgr; raises ``Fault`` ``boot.nvram_unwritable``.
+
+    The kernel keeps its variables from being removed by accident (filesystems/efivarfs: the immutable flag).
+    """
+    path = root / DIRECTORY / f"Boot{number}-{_GLOBAL}"
+    try:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            flags = bytearray(8)
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(handle, _GET_FLAGS, flags, True)
+                kept = int.from_bytes(flags[:4], "little") & ~_IMMUTABLE
+                fcntl.ioctl(handle, _SET_FLAGS, kept.to_bytes(8, "little"))
+        finally:
+            os.close(handle)
+        path.unlink()
+    except OSError as error:
+        what = f"the end of entry {number}"
+        raise Fault(kinds.NVRAM_UNWRITABLE, what=what, problem=error.strerror or error) from error
 
 
 def _run(runner: Runner, argv: Sequence[str], what: str) -> None:

@@ -9,6 +9,7 @@ in one write; ``hand_over`` overwrites the one sector of ``switch.cfg``. The for
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,7 @@ def take_control(
             path = mount / esp.HOME / name
             if not path.is_file() or path.read_bytes() != content:
                 raise Fault(kinds.LIFEBOAT_FILES, path=f"/{esp.HOME}/{name}")
-        esp.set_switch(mount, "lifeboat")
+        _switch(mount, "lifeboat")
     nvram.put_first(runner, entry.number, root)
 
 
@@ -172,11 +173,12 @@ def withdraw(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan, *,
     present = nvram.order(root)
     if any(entry.number in present for entry in entries):
         return
-    for entry in entries:
-        nvram.remove(runner, entry.number)
+    # The entry last: as long as it is there, disarm finds what a cut here leaves.
     with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
         if esp.read_switch(mount) != "dispatch":
             esp.remove_own(mount)
+    for entry in entries:
+        nvram.remove(runner, entry.number)
 
 
 def lifeboat_config(plan: Plan, lifeboat: Lifeboat) -> bytes:
@@ -196,6 +198,18 @@ def read_image(image: Path) -> bytes:
         return image.read_bytes()
     except OSError as error:
         raise Fault(kinds.UEFI_LOADER_MISSING, path=image) from error
+
+
+def _switch(mount: Path, target: str) -> None:
+    """Set the switch; a write that fails half is put back, because a host that was converted before starts by it."""
+    former = esp.read_switch(mount)
+    try:
+        esp.set_switch(mount, target)
+    except Fault:
+        if former:
+            with contextlib.suppress(Fault):
+                esp.set_switch(mount, former)
+        raise
 
 
 def _entry(runner: Runner, node: str, resolved: ResolvedLayout, root: Path) -> nvram.BootEntry:

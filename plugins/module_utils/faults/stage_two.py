@@ -88,6 +88,16 @@ DISK_IN_USE = FaultKind(
     how="Nothing was written. Find out what starts it in the convert environment and report it; a login "
     "session with its working directory on the disk also does it.",
 )
+ONE_SHOT_STAYS = FaultKind(
+    id="stage_two.one_shot_stays",
+    phase="attach",
+    what="The one-shot boot entry cannot be forgotten: the file system of the old system takes no writes ({first})",
+    why="The boot loader could not forget it either, so that every restart would start stage two again, for ever. "
+    "It stays reachable instead; nothing of the disk was changed.",
+    how="Find out why the disk takes no writes (the kernel log, the controller, a write protection of the hypervisor) "
+    "and end that; then touch /run/dualroot/retry, and the old system starts. Or restart, and choose the old system's "
+    "own entry in the menu of the boot loader.",
+)
 INTERNAL = FaultKind(
     id="stage_two.internal",
     phase="attach",
@@ -109,5 +119,6 @@ KINDS = (
     NO_GO,
     WRONG_GO,
     DISK_IN_USE,
+    ONE_SHOT_STAYS,
     INTERNAL,
 )

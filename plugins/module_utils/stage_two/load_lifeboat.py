@@ -29,6 +29,7 @@ _CHUNK = 1 << 20
 
 def run(work: Work, lifeboat: Lifeboat) -> None:
     work.step("memory", lambda: require_memory(work, 0))
+    work.step("places", lambda: _require_places(work, lifeboat))
     work.step("parts", lambda: _check_parts(work, lifeboat))
     work.step("host", lambda: _check_host(work, lifeboat))
     # Only now: where the old system has given the lifeboat's file away meanwhile, its places hold others' data.
@@ -43,6 +44,14 @@ def require_memory(work: Work, files: int) -> None:
     available = work.machine.memory().available
     if available < needed:
         raise Fault(kinds.TOO_LITTLE_RAM, needed=format_size(needed), available=format_size(available))
+
+
+def _require_places(work: Work, lifeboat: Lifeboat) -> None:
+    """Make sure, before the first write, that no place has become somebody else's since it was staged."""
+    where = work.plan["staging"]
+    folder = work.machine.places.inside(work.machine.places.old, str(Path(where["directory"]).parent))
+    device = staging.device(work.machine, where["uuid"])
+    work.parts.require_places(work.node, lifeboat, work.plan["lifeboat"], folder, device)
 
 
 def _check_parts(work: Work, lifeboat: Lifeboat) -> None:

@@ -215,6 +215,12 @@ class Parts:
 
         return load(node, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest)
 
+    def require_places(self, node: str, lifeboat: Lifeboat, plan: Document, folder: Path, device: str) -> None:
+        """Raise where a place is no longer the lifeboat's; its file lies in ``folder``, on ``device``."""
+        from ..lifeboat import claim, own
+
+        own.require(node, lifeboat, plan, folder / claim.FILE.name, device)
+
     def verify_part(self, node: str, part: Part, progress: Progress) -> None:
         from ..lifeboat.disk import verify_part
 
@@ -224,6 +230,12 @@ class Parts:
         from ..lifeboat.disk import write_part
 
         write_part(node, part, source, progress)
+
+    def shred_part(self, node: str, part: Part, swaps: Sequence[Sequence[int]]) -> None:
+        """Overwrite what of a part lies in the old system's swap, which only stage two can reach."""
+        from ..lifeboat.own import shred_in_swap
+
+        shred_in_swap(node, part, swaps)
 
     def read_part(self, node: str, part: Part) -> bytes:
         """Return a part whole; for the host's own, which is small."""

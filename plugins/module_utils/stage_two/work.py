@@ -32,6 +32,9 @@ TRIES = 3
 PAUSE = 5.0
 #: Seconds between two tries to become reachable for the person who is waited for.
 REACH_PAUSE = 60.0
+#: Seconds after which a start from the lifeboat looks for its disk again by itself: a controller may come back,
+#: and nothing was written in that phase.
+LOOK_AGAIN = 300.0
 #: Kinds of errors whose text is about names and files, never about the content of a document.
 _TELLING = (OSError, KeyError, AttributeError, TypeError, ImportError)
 
@@ -142,7 +145,7 @@ class Work:
                 if not self.past_return:
                     raise Stopped(record) from error
                 if attempt % TRIES == 0:
-                    self.hold(record)
+                    self.hold(record, LOOK_AGAIN if phase == "attach" else 0.0)
                 else:
                     self.machine.sleep(PAUSE)
                 continue
@@ -165,14 +168,18 @@ class Work:
         self.journal.add(self.status.phase, name, "skip", detail=why)
         self.status.show(f"{name}: left out, {why}", step=name)
 
-    def hold(self, record: Mapping[str, str]) -> None:
-        """Wait with SSH up until a person or the controller asks for another try."""
+    def hold(self, record: Mapping[str, str], again: float = 0.0) -> None:
+        """Wait with SSH up until a person or the controller asks for another try, or ``again`` seconds are over."""
         retry = self.machine.places.run / "retry"
         self.status.show(f"waits for a person: {record['what']}", state="holding", fault=dict(record))
         self.machine.say(f"dualroot: mend it, then: touch {retry}")
+        end = self.machine.monotonic() + again
         while not self.machine.wait_for(retry, REACH_PAUSE, pause=1.0):
             self._reach()
-        os.unlink(retry)
+            if again and self.machine.monotonic() >= end:
+                break
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(retry)
         self.status.show("tries again", state="running", fault=None)
 
     def _reach(self) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import esp, lifeboat_entry, nvram, uefi
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import esp, lifeboat_entry, nvram, uefi, uefi_left
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import command
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept import Kept
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
@@ -249,6 +250,50 @@ def test_what_is_in_control_is_not_withdrawn(host: Host) -> None:
     host.call("take_control", lifeboat())
     host.call("withdraw")
     assert host.own("grubx64.efi") == NEW
+
+
+@pytest.mark.parametrize("efibootmgr", [True, False])
+def test_what_a_cut_before_control_leaves_is_taken_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch, efibootmgr: bool
+) -> None:
+    host.call("prepare_lifeboat", lifeboat())
+    link = host.root / "dev/disk/by-partuuid" / PARTUUID.lower()
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to("../../vda1")
+    (left,) = uefi_left.entries(host.root)
+    if not efibootmgr:
+        monkeypatch.setattr(nvram, "remove", missing)
+    uefi_left.take_back(host.runner, left, host.root)
+    assert not (host.esp / esp.HOME).exists() and uefi_left.entries(host.root) == []
+    assert (host.order(), [one.number for one in nvram.entries(host.root)]) == (("0001", "0000"), ["0001"])
+
+
+def missing(*_unused: Any) -> None:
+    raise Fault(command.MISSING, program="efibootmgr")
+
+
+def test_a_converted_host_leaves_nothing_that_could_be_taken_back(host: Host) -> None:
+    host.call("install")
+    host.call("hand_over")
+    assert uefi_left.entries(host.root) == []
+
+
+def test_a_switch_that_fails_half_is_put_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host that was converted before, its entry is first already: the switch alone decides who starts."""
+    host.call("install")
+    host.call("hand_over")
+    host.call("prepare_lifeboat", lifeboat())
+    real, writes = esp.os.pwrite, []
+
+    def half(handle: int, content: bytes, offset: int) -> int:
+        writes.append(content)
+        return real(handle, content[:100] if len(writes) == 1 else content, offset)
+
+    monkeypatch.setattr(esp.os, "pwrite", half)
+    with pytest.raises(Fault, match="reads back different"):
+        host.call("take_control", lifeboat())
+    assert len(writes) == 2
+    assert host.own("switch.cfg") == esp.switch_content("dispatch")
 
 
 def test_a_converted_host_keeps_its_dispatcher_until_control_is_taken(host: Host) -> None:

@@ -206,6 +206,13 @@ class FakeParts:
         self._call(f"write {part.name}")
         disk.write_part(self.disk, part, source, progress)
 
+    def require_places(self, node: str, lifeboat: Lifeboat, plan: Any, folder: Path, device: str) -> None:
+        assert folder.name == "dualroot" and "old" in folder.parts
+        self._call(f"places {device}")
+
+    def shred_part(self, node: str, part: Part, swaps: Sequence[Sequence[int]]) -> None:
+        self._call(f"shred {part.name} {len(swaps)}")
+
     def read_part(self, node: str, part: Part) -> bytes:
         return b"".join(map(bytes, disk.read_extents(self.disk, part.extents, part.size)))
 

@@ -8,6 +8,8 @@ import json
 from pathlib import Path
 
 import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import lifeboat as kinds
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import log
 from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.status import Status
 
@@ -70,6 +72,7 @@ def test_converts_without_a_byte_of_the_payload_in_memory(tmp_path: Path) -> Non
     calls = [call for call in stage.parts.calls if not call.startswith(("check_proof", "login", "network"))]
     assert calls == [
         "find_disk",
+        "places /dev/vda1",
         "verify kernel",
         "verify initrd",
         "verify payload",
@@ -251,6 +254,17 @@ def test_a_disk_that_is_gone_after_a_cut_is_waited_for(tmp_path: Path) -> None:
     assert stage.reboots == 1
 
 
+def test_a_disk_that_comes_back_later_is_found_without_a_person(tmp_path: Path) -> None:
+    stage = stage_of(tmp_path)
+    cut_at(stage, "tear_down /dev/vda")
+    stage.cut()
+    stage.parts.faults["find_lifeboat S1"] = [broken("no disk") for _ in range(7)]
+    began = stage.now
+    assert stage.run() == 0
+    assert (stage.reboots, stage.status["fault"]) == (1, None)
+    assert 600 <= stage.now - began < 1200, "two waits of five minutes"
+
+
 def test_a_lifeboat_that_a_person_starts_too_early_returns(tmp_path: Path) -> None:
     stage = stage_of(tmp_path, firmware="uefi")
     cut_at(stage, "disk_users /dev/vda")
@@ -258,7 +272,7 @@ def test_a_lifeboat_that_a_person_starts_too_early_returns(tmp_path: Path) -> No
     assert stage.run() == 1
     assert (stage.status["state"], stage.status["fault"]["id"]) == ("returning", "lifeboat.too_early")
     assert stage.result_in_old["outcome"] == "returned"
-    assert stage.parts.calls[-1] == "withdraw /dev/vdb"
+    assert stage.parts.calls[-2:] == ["withdraw /dev/vdb", "shred host 0"]
     assert (verbs(stage), stage.reboots, stage.places.past_return.exists()) == ([], 1, False)
 
 
@@ -307,6 +321,23 @@ def test_what_waits_for_swap_is_written_by_stage_two(tmp_path: Path) -> None:
     stage.give_lifeboat(stowed=("kernel", "initrd", "host"))
     assert stage.run() == 0
     assert [call for call in stage.parts.calls if call.startswith("write")] == ["write payload"]
+
+
+def test_the_secret_in_swap_is_overwritten_on_the_way_back(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lifeboat_plan(swaps=[SWAP]))
+    stage.give_lifeboat()
+    assert stage.run() == 1
+    assert stage.status["fault"]["id"] == "stage_two.no_go"
+    assert stage.parts.calls[-1] == "shred host 1"
+
+
+def test_a_place_of_somebody_else_is_never_written_to(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, lifeboat_plan(swaps=[SWAP])).go()
+    stage.give_lifeboat()
+    stage.parts.faults["places /dev/vda1"] = [Fault(kinds.PLACE_TAKEN, start=0, end=1, node="/dev/vda", user="x")]
+    assert stage.run() == 1
+    assert stage.result_in_old["fault"]["id"] == "lifeboat.place_taken"
+    assert not {"write payload", "create_journal /dev/vda", "shred host 1"} & set(stage.parts.calls)
 
 
 def test_a_part_that_never_came_returns(tmp_path: Path) -> None:

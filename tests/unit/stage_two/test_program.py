@@ -304,6 +304,40 @@ def test_every_return_forgets_the_one_shot_entry_but_no_other(tmp_path: Path) ->
     assert (stage.places.old / "boot/grub2/grubenv").read_bytes() == other
 
 
+def test_a_disk_that_takes_no_writes_does_not_start_stage_two_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the boot loader nor stage two can forget the one-shot entry, so a restart would come back here."""
+    stage = Stage(tmp_path).go()
+    stage.parts.faults["find_disk"] = [broken()]
+    stage.old("boot/grub/grubenv", (b"# GRUB Environment Block\n" + returning.ONE_SHOT + b"\n").ljust(1024, b"#"))
+    protected = [True]
+    real = returning.mounting.mount
+
+    def mount(machine: object, device: str, at: Path, fstype: str, options: str = "") -> None:
+        if protected[0] and options == "rw":
+            raise broken("write-protected")
+        real(machine, device, at, fstype, options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(returning.mounting, "mount", mount)
+    seen: list[dict[str, object]] = []
+
+    def person() -> None:
+        seen.append({**stage.status, "reboots": stage.reboots})
+        protected[0] = False
+        (stage.places.run / "retry").touch()
+
+    stage.at.append((stage.now + 5000, person))
+
+    assert stage.run() == 1
+
+    assert (seen[0]["state"], seen[0]["reboots"]) == ("holding", 0)
+    assert seen[0]["fault"]["id"] == "stage_two.one_shot_stays"  # type: ignore[index]
+    assert "command.failed" in seen[0]["fault"]["what"]  # type: ignore[index]
+    assert b"next_entry=\n" in (stage.places.old / "boot/grub/grubenv").read_bytes()
+    assert (stage.status["state"], stage.reboots) == ("running", 1)
+
+
 def test_a_second_start_past_return_goes_on_where_the_first_ended(tmp_path: Path) -> None:
     stage = Stage(tmp_path).go()
     stage.parts.faults["configure networkd"] = [SystemExit(9)]  # type: ignore[list-item]
