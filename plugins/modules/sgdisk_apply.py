@@ -120,7 +120,7 @@ after:
   type: dict
   contains: *table
 change:
-  description: What was done, V(none), V(add), V(mend) or V(replace).
+  description: What was done, V(none), V(add), V(mend), V(retire) (a kept old partition went) or V(replace).
   returned: success
   type: str
   sample: add
@@ -144,15 +144,16 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.runner import Com
 
 
 def wanted_table(params, node, found):
-    """Return the wanted table and the entries that may be there already."""
+    """Return the wanted table, the entries that may be there already, and those that go."""
     if params["backup_file"]:
         wanted, sectors = table.saved(Path(params["backup_file"]))
         table.require_geometry(node, found, sectors * found.sector_bytes, found.sector_bytes)
-        return wanted, ()
+        return wanted, (), ()
     geometry = DiskGeometry(found.size_bytes, found.sector_bytes)
     resolved = resolved_from(params["layout"], geometry, params["seed"] or params["disk"])
     table.require_geometry(node, found, resolved.disk_bytes, resolved.sector_bytes)
-    return table.target(resolved, params["upto"]), table.target(resolved, "commit").entries
+    upto = params["upto"]
+    return table.target(resolved, upto), table.target(resolved, "commit").entries, table.retired(resolved, upto)
 
 
 def work(module):
@@ -160,8 +161,8 @@ def work(module):
     params, runner = module.params, CommandRunner()
     node = sysfs.node_of(sysfs.require_disk(params["disk"]))
     found = read_disk(node)
-    wanted, later = wanted_table(params, node, found)
-    change = table.plan_change(found, wanted, later)
+    wanted, later, retire = wanted_table(params, node, found)
+    change = table.plan_change(found, wanted, later, retire)
     table.check_change(runner, node, found, change, relabel=params["relabel"])
     before, after = describing.describe(found), describing.describe_after(found, change, wanted)
     backup = ""
@@ -170,7 +171,7 @@ def work(module):
         backup = saving.save(runner, node, found, Path(params["backup_directory"]), stamp)
     if not module.check_mode:
         # Also where nothing is to be written: the kernel may not have the table yet.
-        table.apply_table(runner, node, wanted, later=later, relabel=params["relabel"])
+        table.apply_table(runner, node, wanted, later=later, retire=retire, relabel=params["relabel"])
         after = describing.describe(read_disk(node))
     return {
         "changed": change.kind != "none",

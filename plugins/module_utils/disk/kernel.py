@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..faults import disk as kinds
@@ -56,6 +56,19 @@ def take_over(
                 return
             sleep(_PAUSE)
             waited += _PAUSE
+
+
+def forget(runner: Runner, node: str, numbers: Sequence[int], root: Path = sysfs.ROOT) -> None:
+    """Let the kernel forget partitions that the table no longer has; nothing for an image file.
+
+    ``take_over`` alone would leave one where nothing new lies in its place.
+    """
+    name = sysfs.kernel_name(node, root)
+    if not sysfs.device_number(name, root):
+        return
+    for number in numbers:
+        # udev may have done so by now, and then status 1 says that there is no such partition.
+        runner.run(["partx", "--delete", "--nr", str(number), node], accept=(0, 1))
 
 
 def _settle(runner: Runner) -> None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..faults import disk as kinds
 from ..faults.fault import Fault
-from ..layout.model import ResolvedLayout, is_due
+from ..layout.model import ResolvedLayout, ResolvedPartition, is_due
 from ..runner import Runner
 from ..units import MIB
 from . import kernel, raw, switch, sysfs
 from .gpt import Damaged, Gpt, GptEntry, parse_saved
+from .nodes import partition_node
 from .read import Table, read_disk
 from .usage import uses
 
@@ -30,30 +31,33 @@ STALE_BYTES = MIB
 @dataclass(frozen=True)
 class Change:
     """``kind`` is ``none``, ``add`` (new partitions in free space), ``mend`` (both copies of the same table
-    again) or ``replace`` (a new table)."""
+    again), ``retire`` (``leaving`` go, and what is new may lie in their place) or ``replace`` (a new table)."""
 
     kind: str
     entries: tuple[GptEntry, ...]
     differences: tuple[str, ...]
+    leaving: tuple[GptEntry, ...] = ()
 
 
 def target(resolved: ResolvedLayout, upto: str) -> Gpt:
-    """Return the table of a layout with the partitions that are due ``upto`` a moment."""
-    return Gpt(
-        resolved.disk_guid,
-        tuple(
-            GptEntry(
-                number=part.number,
-                type_guid=part.type_guid,
-                uuid=part.uuid,
-                first_lba=part.start_lba,
-                last_lba=part.last_lba,
-                attributes=sum(1 << bit for bit in part.attributes),
-                name=part.name,
-            )
-            for part in resolved.partitions
-            if is_due(part.at, upto)
-        ),
+    """Return the table of a layout with the partitions that are there when all ``upto`` a moment is made."""
+    return Gpt(resolved.disk_guid, tuple(_entry(part) for part in resolved.partitions_at(upto)))
+
+
+def retired(resolved: ResolvedLayout, upto: str) -> tuple[GptEntry, ...]:
+    """Return the partitions of the old system that stay until ``commit`` and go then."""
+    return tuple(_entry(part) for part in resolved.until_commit) if is_due("commit", upto) else ()
+
+
+def _entry(part: ResolvedPartition) -> GptEntry:
+    return GptEntry(
+        number=part.number,
+        type_guid=part.type_guid,
+        uuid=part.uuid,
+        first_lba=part.start_lba,
+        last_lba=part.last_lba,
+        attributes=sum(1 << bit for bit in part.attributes),
+        name=part.name,
     )
 
 
@@ -65,8 +69,8 @@ def saved(path: Path) -> tuple[Gpt, int]:
         raise Fault(kinds.TABLE_FILE, path=path, reason=error) from error
 
 
-def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = ()) -> Change:
-    """Return the smallest change that makes ``wanted``; entries of ``later`` may be there already.
+def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = (), retire: Sequence[GptEntry] = ()) -> Change:
+    """Return the smallest change that makes ``wanted``; entries of ``later`` may be there already, of ``retire`` still.
 
     A table that is right but for one copy is mended, also in use: a switch that was cut leaves such a one.
     """
@@ -74,15 +78,19 @@ def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = ()) -> Ch
         what = "; ".join(found.problems) or f"table {found.kind} {found.table_id}".strip()
         return Change("replace", wanted.entries, (f"{what} instead of GPT {wanted.disk_guid}",))
     allowed = {entry.number: _comparable(entry) for entry in (*later, *wanted.entries)}
+    going = {entry.number: _comparable(entry) for entry in retire}
+    leaving = tuple(entry for entry in found.entries if going.get(entry.number) == _comparable(entry))
     differences = tuple(
         f"partition {entry.number} {entry.name!r} at {entry.first_lba}-{entry.last_lba}"
         for entry in found.entries
-        if allowed.get(entry.number) != _comparable(entry)
+        if entry not in leaving and allowed.get(entry.number) != _comparable(entry)
     )
     if differences:
         return Change("replace", wanted.entries, differences)
     there = {entry.number for entry in found.entries}
     missing = tuple(entry for entry in wanted.entries if entry.number not in there)
+    if leaving:
+        return Change("retire", missing, found.problems, leaving)
     if missing:
         return Change("add", missing, found.problems)
     return Change("mend" if found.problems else "none", (), found.problems)
@@ -90,7 +98,7 @@ def plan_change(found: Table, wanted: Gpt, later: Sequence[GptEntry] = ()) -> Ch
 
 def changed(found: Table, change: Change, wanted: Gpt) -> Gpt:
     """Return the whole table after a change."""
-    kept = () if change.kind == "replace" else found.entries
+    kept = () if change.kind == "replace" else [entry for entry in found.entries if entry not in change.leaving]
     return Gpt(wanted.disk_guid, tuple(sorted((*kept, *change.entries), key=lambda entry: entry.number)))
 
 
@@ -112,8 +120,20 @@ def apply(
     """
     require_geometry(node, read_disk(node, root), resolved.disk_bytes, resolved.sector_bytes)
     later = target(resolved, "commit").entries
-    wanted = target(resolved, upto)
-    return apply_table(runner, node, wanted, later=later, relabel=relabel, root=root, sleep=sleep)
+    wanted, retire = target(resolved, upto), retired(resolved, upto)
+    # Their content is the old system's, whatever the old table called them and however long they were there.
+    content = frozenset(part.start_lba for part in resolved.until_commit) if not retire else frozenset()
+    return apply_table(
+        runner,
+        node,
+        wanted,
+        later=later,
+        retire=retire,
+        content=content,
+        relabel=relabel,
+        root=root,
+        sleep=sleep,
+    )
 
 
 def apply_table(
@@ -122,13 +142,18 @@ def apply_table(
     wanted: Gpt,
     *,
     later: Sequence[GptEntry] = (),
+    retire: Sequence[GptEntry] = (),
+    content: Collection[int] = (),
     relabel: bool = False,
     root: Path = sysfs.ROOT,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Change:
-    """Make the table ``wanted`` on the disk at ``node``; the same rules as ``apply``."""
+    """Make the table ``wanted`` on the disk at ``node``; the same rules as ``apply``.
+
+    Partitions that begin at a sector of ``content`` are new in the table and not on the disk.
+    """
     found = read_disk(node, root)
-    change = plan_change(found, wanted, later)
+    change = plan_change(found, wanted, later, retire)
     if change.kind == "none":
         # The kernel may still have another table: an earlier try can have ended between the two.
         if kernel.missing(node, wanted, found.sector_bytes, root):
@@ -139,11 +164,13 @@ def apply_table(
     whole = changed(found, change, wanted)
     planned = _planned(node, path, found, whole, change)
     kept = {_comparable(entry)[:4] for entry in found.entries}
-    _clear_stale(path, [one for one in change.entries if _comparable(one)[:4] not in kept], found.sector_bytes)
+    new = [one for one in change.entries if _comparable(one)[:4] not in kept and one.first_lba not in content]
+    _clear_stale(path, new, found.sector_bytes)
     switch.perform(path, planned, found.sector_bytes)
     _require_written(node, path, whole, found)
+    kernel.forget(runner, node, [entry.number for entry in change.leaving], root)
     kernel.take_over(runner, node, wanted, found.sector_bytes, root, sleep)
-    left = plan_change(read_disk(node, root), wanted, later)
+    left = plan_change(read_disk(node, root), wanted, later, retire)
     if left.kind != "none":
         shown = left.differences or tuple(f"partition {one.number} is missing" for one in left.entries)
         raise Fault(kinds.READ_BACK, node=node, differences="; ".join(shown))
@@ -156,15 +183,17 @@ def check_change(
     """Raise the ``Fault`` for which a change must not be made, if there is one."""
     if change.kind in ("none", "mend"):
         return
-    kept = found.entries if change.kind == "add" else ()
+    kept = [one for one in found.entries if one not in change.leaving] if change.kind in ("add", "retire") else []
     switch.require_room(node, (*kept, *change.entries), found.size_bytes // found.sector_bytes, found.sector_bytes)
-    if change.kind == "add":
-        _require_free(node, found, change)
-        return
-    held = uses(node, root)
+    if change.kind in ("add", "retire"):
+        _require_free(node, kept, change)
+        going = {partition_node(node, entry.number) for entry in change.leaving}
+        held = [use for use in uses(node, root) if use.node in going] if going else []
+    else:
+        held = uses(node, root)
     if held:
         raise Fault(kinds.IN_USE, node=node, uses=", ".join(map(str, held)))
-    if relabel:
+    if relabel or change.kind != "replace":
         return
     content = found.kind if found.kind != "none" else _signature(runner, node)
     if content:
@@ -236,9 +265,9 @@ def _clear_stale(path: Path, entries: Sequence[GptEntry], sector_bytes: int) -> 
         raise Fault(kinds.UNWRITABLE, node=path, error=error.strerror or error) from error
 
 
-def _require_free(node: str, found: Table, change: Change) -> None:
+def _require_free(node: str, kept: Sequence[GptEntry], change: Change) -> None:
     for entry in change.entries:
-        for other in found.entries:
+        for other in kept:
             if entry.first_lba <= other.last_lba and other.first_lba <= entry.last_lba:
                 raise Fault(kinds.OVERLAP, node=node, number=entry.number, other=other.number)
 

@@ -48,4 +48,21 @@ NO_ROOM_BESIDE_ESP = FaultKind(
     why="That partition stays where it is, and the space before and behind it is not one piece.",
     how="Make the fixed sizes of the layout smaller by at least {missing}, or enlarge the disk, and run again.",
 )
-KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE, NO_ESP, NO_ROOM_BESIDE_ESP)
+OLD_NOT_BESIDE = FaultKind(
+    id="layout.old_not_beside",
+    phase="preflight",
+    what="Layout {layout} leaves no place in which the old system could stay until commit: {reason}",
+    why="The old root stays where the one partition lies that the layout makes at commit, of what the disk has left.",
+    how="Set dualroot_layout to a layout with one partition of size rest that is made at commit, as the shipped layout"
+    " va has, or set dualroot_keep_old: none.",
+)
+NO_ROOM_BESIDE_OLD = FaultKind(
+    id="layout.no_room_beside_old",
+    phase="preflight",
+    what="{what_needs} needs {needed}, and layout {layout} leaves {found} on this disk: {missing} are missing",
+    why="The old root stays where it begins until commit, and what is made at convert lies behind it.",
+    how="Free space on the old root, make the sizes of the layout smaller, or enlarge the disk, each by at least"
+    " {missing}; or set dualroot_keep_old: none.",
+)
+KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE, NO_ESP, NO_ROOM_BESIDE_ESP,
+    OLD_NOT_BESIDE, NO_ROOM_BESIDE_OLD)  # fmt: skip

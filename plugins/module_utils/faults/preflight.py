@@ -224,10 +224,10 @@ NO_ROOM = _kind(
     "To make room: {remedy}.",
 )
 KEEP_OLD = _kind(
-    "keep_old_unsupported",
-    "dualroot_keep_old is required, and this version cannot keep the old system bootable",
-    "The old root is overwritten once the point of no return has passed.",
-    "Set dualroot_keep_old: auto and take a snapshot instead (dualroot_snapshot).",
+    "keep_old_impossible",
+    "dualroot_keep_old is required, and the old system of this host cannot be kept: {reasons}",
+    "It can be kept where its root is a plain partition and the layout leaves its place alone until commit.",
+    "Remove what stands in the way, or set dualroot_keep_old: auto and take a snapshot instead (dualroot_snapshot).",
 )
 BOOT_METHOD = _kind(
     "boot_method_unsupported",
@@ -360,10 +360,17 @@ LIFEBOAT = _kind(
     " power cut after the point of no return ends in stage two going on.",
     "Nothing has to be done; commit gives the place to the new system, disarm gives it back to the old one.",
 )
+OLD_KEPT = _kind(
+    "old_kept",
+    "The old system stays bootable until commit; {how_kept}",
+    "A new system that fails its trial ends, by itself, in the old one: it is slot B until commit, which frees its"
+    " place and makes the new slot B there.",
+    "Nothing has to be done. A power cut while the old root is made smaller may leave the host without this fallback.",
+)
 OLD_NOT_KEPT = _kind(
     "old_not_kept",
-    "The old system will not be kept",
-    "dualroot_keep_old is auto, and this version overwrites the old root past the point of no return.",
+    "The old system will not be kept: {reasons}",
+    "dualroot_keep_old is auto, so the migration goes on without; the old root goes past the point of no return.",
     "Take a snapshot (dualroot_snapshot) of what must not be lost; dualroot_keep_old: none silences this note.",
 )
 
@@ -380,7 +387,7 @@ WARNINGS: tuple[FaultKind, ...] = (
     LOCKDOWN, PARTITION_LOST, MOUNT_DISCARDED, WEAK_IDENTITY, MEMORY_TIGHT, BUS_DRIVER, OTHER_ADDRESS,
     EARLIER_RUN, NO_LIFEBOAT, NO_ROOM_AUTO, LIFEBOAT_TIGHT, HIBERNATED, UNATTENDED, UNSIGNED,
 )  # fmt: skip
-NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, LIFEBOAT, OLD_NOT_KEPT)
+NOTES: tuple[FaultKind, ...] = (SWAP_LOST, TABLE_REPLACED, INTERPRETER, LIFEBOAT, OLD_KEPT, OLD_NOT_KEPT)
 
 #: How a host ends that has refusing findings; it sums them up and is no finding itself.
 REFUSED = _kind(

@@ -1,6 +1,9 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Frozen dataclasses to JSON documents and back, strictly: no key missing, none unknown."""
+"""Frozen dataclasses to JSON documents and back, strictly: none unknown, none missing but what has a default.
+
+A document that an earlier version wrote (a host keeps its layout for years) lacks what came later.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +35,15 @@ def from_document(model: type[Model], document: Any, path: str = "") -> Model:
         raise ShapeError(f"{path or '.'}: a mapping is needed")
     hints = get_type_hints(model)
     unknown = sorted(map(ascii, set(document) - set(hints)))
-    missing = sorted(set(hints) - set(document))
+    missing = sorted(_needed(model) - set(document))
     if unknown or missing:
         raise ShapeError(f"{path or '.'}: keys missing: {missing}, unknown: [{', '.join(unknown)}]")
-    values = {name: _decode(hint, document[name], f"{path}.{name}") for name, hint in hints.items()}
-    return model(**values)
+    given = {name: hint for name, hint in hints.items() if name in document}
+    return model(**{name: _decode(hint, document[name], f"{path}.{name}") for name, hint in given.items()})
+
+
+def _needed(model: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(model) if field.default is dataclasses.MISSING}
 
 
 def _decode(hint: Any, value: Any, path: str) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from .. import shape
+from . import overlay
 from .names import LVM_NAME, MOMENTS, SLOTS
 
 if TYPE_CHECKING:
@@ -35,12 +36,14 @@ def problems(layout: ResolvedLayout) -> list[str]:
     found = [*_whole(layout)]
     for index, part in enumerate(layout.partitions):
         found += _partition(layout, part, f".partitions[{index}]")
+    for index, part in enumerate(layout.until_commit):
+        found += _partition(layout, part, f".until_commit[{index}]")
     found += _overlaps(layout)
     for index, group in enumerate(layout.volume_groups):
         found += _group(layout, group, f".volume_groups[{index}]")
     for index, system in enumerate(layout.file_systems):
         found += _file_system(layout, system, f".file_systems[{index}]")
-    return [*found, *_twice(layout), *_slots(layout), *_dispatch(layout)]
+    return [*found, *_twice(layout), *_slots(layout), *_dispatch(layout), *overlay.problems(layout)]
 
 
 def _whole(layout: ResolvedLayout) -> Problems:
@@ -75,10 +78,16 @@ def _partition(layout: ResolvedLayout, part: ResolvedPartition, path: str) -> Pr
 
 
 def _overlaps(layout: ResolvedLayout) -> Problems:
-    places = sorted((part.start_lba, part.sectors, part.id) for part in layout.partitions)
-    for (start, sectors, one), (following, _sectors, other) in zip(places, places[1:]):
-        if start + sectors > following:
-            yield f".partitions: {one} and {other} overlap"
+    # What goes at commit lies where something is made then, and on nothing that is there before.
+    before = [part for part in layout.partitions if part.at == "convert"]
+    rows = [(".partitions", layout.partitions)]
+    if layout.until_commit:
+        rows.append((".until_commit", (*before, *layout.until_commit)))
+    for path, together in rows:
+        places = sorted((part.start_lba, part.sectors, part.id) for part in together)
+        for (start, sectors, one), (following, _sectors, other) in zip(places, places[1:]):
+            if start + sectors > following:
+                yield f"{path}: {one} and {other} overlap"
 
 
 def _group(layout: ResolvedLayout, group: ResolvedVolumeGroup, path: str) -> Problems:
@@ -145,10 +154,11 @@ def _file_system(layout: ResolvedLayout, system: ResolvedFileSystem, path: str) 
 
 def _twice(layout: ResolvedLayout) -> Problems:
     volumes = [volume for group in layout.volume_groups for volume in group.volumes]
-    ids = [part.id for part in layout.partitions] + [group.id for group in layout.volume_groups]
+    parts = (*layout.partitions, *layout.until_commit)
+    ids = [part.id for part in parts] + [group.id for group in layout.volume_groups]
     yield from _repeated("id", ids + [volume.id for volume in volumes], ".")
-    yield from _repeated("number", [part.number for part in layout.partitions], ".partitions")
-    yield from _repeated("uuid", [part.uuid.upper() for part in layout.partitions], ".partitions")
+    yield from _repeated("number", [part.number for part in parts], ".partitions")
+    yield from _repeated("uuid", [part.uuid.upper() for part in parts], ".partitions")
     yield from _repeated("name", [group.name for group in layout.volume_groups], ".volume_groups")
     yield from _repeated("on", [system.on for system in layout.file_systems], ".file_systems")
     for index, group in enumerate(layout.volume_groups):

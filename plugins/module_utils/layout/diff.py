@@ -16,6 +16,7 @@ from .model import (
     is_due,
 )
 from .observed import Observed, ObservedPartition, ObservedVolumeGroup
+from .overlay import LOWER, mode_of
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,12 @@ def table_differences(resolved: ResolvedLayout, observed: Observed, upto: str) -
             yield from _partition_differences(path, wanted_part, found_part)
         elif is_due(wanted_part.at, upto):
             yield Difference(path, f"partition {wanted_part.number}", None)
+    if not is_due("commit", upto):
+        # What of the old system stays until then may be gone: whoever starts the new one can do without.
+        for kept in resolved.until_commit:
+            found_part = by_number.pop(kept.number, None)
+            if found_part is not None:
+                yield from _partition_differences(f".until_commit[{kept.id}]", kept, found_part)
     for number, found_part in sorted(by_number.items()):
         yield Difference(f".partitions[{number}]", None, f"partition {number} {found_part.name!r}")
 
@@ -129,10 +136,20 @@ def _file_system_differences(resolved: ResolvedLayout, observed: Observed, upto:
 
 def _mount_differences(resolved: ResolvedLayout, observed: Observed, upto: str, slot: str) -> Iterator[Difference]:
     by_device = {system.device: system for system in observed.file_systems}
+    root = resolved.slots[slot]
     for wanted in _mounted(resolved, slot, upto):
         found = by_device.get(resolved.device(observed.node, wanted.on))
-        if found is None or wanted.mount not in found.mounts:
-            yield Difference(f".file_systems[{wanted.on}].mount", wanted.mount, list(found.mounts) if found else None)
+        mount = wanted.mount
+        if wanted.on == root.root and root.overlay.read_only:
+            mount = LOWER
+        if found is None or mount not in found.mounts:
+            yield Difference(f".file_systems[{wanted.on}].mount", mount, list(found.mounts) if found else None)
+    places = (("/", root.overlay.mode), *((one, "overlay-data") for one in root.overlay.persist))
+    for place, mode in places:
+        upper = observed.overlays.get(place)
+        seen = mode_of(upper)
+        if seen != mode:
+            yield Difference(f".slots[{slot}].overlay[{place}]", mode, seen)
 
 
 def _mounted(resolved: ResolvedLayout, slot: str, upto: str) -> list[ResolvedFileSystem]:

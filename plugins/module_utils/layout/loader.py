@@ -26,6 +26,7 @@ from .model import (
 from .names import LVM_NAME, MOMENTS
 from .reading import Node, Problem, Problems
 from .references import check as check_references
+from .roots import read_root
 
 VERSION = 1
 DEFAULT_EXTENT = 4 * MIB
@@ -78,11 +79,13 @@ def read(document: Any) -> tuple[Layout, tuple[Problem, ...]]:
     groups = tuple(_group(item, path, problems, moments) for path, item in node.items("volume_groups", required=False))
     moments.update({volume.id: volume.at for group in groups for volume in group.volumes})
     systems = tuple(_file_system(item, path, problems, moments) for path, item in node.items("file_systems"))
-    slots = {
-        str(slot): Node(value, f".slots.{slot}", _SLOT, problems).text("root")
-        for slot, value in node.mapping("slots").items()
-    }
-    layout = Layout(name, partitions, groups, systems, slots, node.text("dispatch"))
+    slots, overlays = {}, {}
+    for slot, value in node.mapping("slots").items():
+        root, overlay = read_root(Node(value, f".slots.{slot}", _SLOT, problems), systems)
+        slots[str(slot)] = root
+        if overlay.read_only:
+            overlays[str(slot)] = overlay
+    layout = Layout(name, partitions, groups, systems, slots, node.text("dispatch"), overlays)
     check_references(layout, problems)
     return layout, problems.found
 

@@ -9,7 +9,7 @@ and UUIDs. Every later step (apply, plan, verify) consumes the resolved one and 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..disk.nodes import partition_node, volume_node
@@ -18,6 +18,7 @@ from ..faults.fault import Fault
 from . import codec
 from .consistent import problems
 from .names import MOMENTS
+from .overlay import Overlay
 
 #: Partition types by name; sources: UEFI specification table 5-7, the GRUB manual on BIOS boot,
 #: the Discoverable Partitions Specification.
@@ -101,7 +102,10 @@ class FileSystem:
 
 @dataclass(frozen=True)
 class Layout:
-    """``slots`` maps ``a`` and ``b`` to the id of the volume that holds the slot's root."""
+    """``slots`` maps ``a`` and ``b`` to the id of the volume that holds the slot's root.
+
+    ``overlays`` has those slots whose root is not simply written to.
+    """
 
     name: str
     partitions: tuple[Partition, ...]
@@ -109,6 +113,7 @@ class Layout:
     file_systems: tuple[FileSystem, ...]
     slots: Mapping[str, str]
     dispatch: str
+    overlays: Mapping[str, Overlay] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -174,11 +179,16 @@ class ResolvedFileSystem:
 class ResolvedSlot:
     root: str
     at: str
+    overlay: Overlay = Overlay()
 
 
 @dataclass(frozen=True)
 class ResolvedLayout:
-    """The whole disk in sectors, extents and UUIDs: the ``layout`` of a plan."""
+    """The whole disk in sectors, extents and UUIDs: the ``layout`` of a plan.
+
+    ``until_commit`` are partitions of the old system that stay until the phase commit and go then
+    (``layout.kept_old``); what is made at ``commit`` may lie where they are.
+    """
 
     name: str
     table: str
@@ -190,6 +200,7 @@ class ResolvedLayout:
     file_systems: tuple[ResolvedFileSystem, ...]
     slots: dict[str, ResolvedSlot]
     dispatch: str
+    until_commit: tuple[ResolvedPartition, ...] = ()
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = codec.to_document(self)
@@ -209,6 +220,11 @@ class ResolvedLayout:
         if found:
             raise Fault(kinds.UNREADABLE, problem="; ".join(f"{path}{one}" for one in found))
         return layout
+
+    def partitions_at(self, upto: str) -> tuple[ResolvedPartition, ...]:
+        """Return the partitions that the table has when all ``upto`` a moment is made."""
+        kept = () if is_due("commit", upto) else self.until_commit
+        return (*(part for part in self.partitions if is_due(part.at, upto)), *kept)
 
     def partition(self, partition_id: str) -> ResolvedPartition:
         return next(part for part in self.partitions if part.id == partition_id)

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import codec
@@ -52,7 +53,10 @@ class ObservedFileSystem:
 
 @dataclass(frozen=True)
 class Observed:
-    """``table`` is ``gpt``, ``dos`` or ``none``; ``problems`` are defects of the table."""
+    """``table`` is ``gpt``, ``dos`` or ``none``; ``problems`` are defects of the table.
+
+    ``overlays`` has the folder of the upper part by mount point, of every overlay that is mounted.
+    """
 
     node: str
     table: str
@@ -63,6 +67,7 @@ class Observed:
     volume_groups: tuple[ObservedVolumeGroup, ...]
     file_systems: tuple[ObservedFileSystem, ...]
     problems: tuple[str, ...]
+    overlays: Mapping[str, str] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
         document: dict[str, Any] = codec.to_document(self)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from .model import TYPE_GUIDS, FileSystem, Layout, VolumeGroup
 from .names import MOMENTS, SLOTS
 from .reading import Problems, nearest
+from .roots import check_overlays
 
 #: Where the dispatch partition is mounted in the new system.
 DISPATCH_MOUNT = "/boot/dispatch"
@@ -27,6 +28,7 @@ def check(layout: Layout, problems: Problems) -> None:
     _check_file_systems(layout, problems)
     _check_slots(layout, problems)
     _check_dispatch(layout, problems)
+    check_overlays(layout, problems)
 
 
 def _check_ids(layout: Layout, problems: Problems) -> None:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from ..faults import layout as kinds
 from ..faults.fault import Fault
 from ..units import MIB, align_down, align_up, format_size
+from . import kept_old
 from .kept import Kept, Place, arrange, esp_of
+from .kept_old import OldRoot
 from .model import (
     Layout,
     Partition,
@@ -24,6 +26,7 @@ from .model import (
     Size,
     VolumeGroup,
 )
+from .overlay import Overlay
 
 #: Partitions start at multiples of this: 2048 sectors of 512 bytes, 256 of 4096.
 ALIGNMENT = MIB
@@ -53,15 +56,24 @@ class DiskGeometry:
         return self.size_bytes // self.sector_bytes - 2 - ENTRIES_BYTES // self.sector_bytes
 
 
-def resolve(layout: Layout, disk: DiskGeometry, seed: str, kept: Kept | None = None) -> ResolvedLayout:
+def resolve(
+    layout: Layout, disk: DiskGeometry, seed: str, kept: Kept | None = None, old: OldRoot | None = None
+) -> ResolvedLayout:
     """Return the layout for one disk; ``seed`` (the run id) decides every UUID.
 
-    ``kept`` is the EFI system partition of a UEFI host, which stays. The same arguments give the same
-    result. Raises ``Fault`` ``layout.disk_too_small``, ``layout.no_esp``, ``layout.no_room_beside_esp`` or
+    ``kept`` is the EFI system partition of a UEFI host, which stays, and ``old`` the old root where it stays
+    until ``commit``. The same arguments give the same result. Raises ``Fault`` ``layout.disk_too_small``,
+    ``layout.no_esp``, ``layout.no_room_beside_esp``, ``layout.no_room_beside_old``, ``layout.old_not_beside`` or
     ``layout.group_too_small``, which name by how much.
     """
     identify = _identifier(seed)
-    places = _places(layout, disk, kept)
+    until_commit: tuple[ResolvedPartition, ...] = ()
+    if old is None:
+        places = _places(layout, disk, kept)
+    else:
+        places, kept_bytes = kept_old.arrange(layout, _wishes(layout, disk), _usable_end(disk), old, kept)
+        uuid_of_old = identify(f"partition/{kept_old.ID}").upper()
+        until_commit = (kept_old.resolved_old(old, kept_bytes, disk.sector_bytes, uuid_of_old),)
     partitions = []
     for part, place in zip(layout.partitions, places):
         resolved = _resolve_partition(part, place, disk, identify)
@@ -80,8 +92,12 @@ def resolve(layout: Layout, disk: DiskGeometry, seed: str, kept: Kept | None = N
         partitions=tuple(partitions),
         volume_groups=groups,
         file_systems=tuple(_resolve_file_systems(layout, identify, kept)),
-        slots={slot: ResolvedSlot(root, moments[root]) for slot, root in sorted(layout.slots.items())},
+        slots={
+            slot: ResolvedSlot(root, moments[root], layout.overlays.get(slot, Overlay()))
+            for slot, root in sorted(layout.slots.items())
+        },
         dispatch=layout.dispatch,
+        until_commit=until_commit,
     )
 
 
@@ -174,15 +190,19 @@ def _partition_sizes(layout: Layout, disk: DiskGeometry) -> tuple[int, ...]:
 
 def _places(layout: Layout, disk: DiskGeometry, kept: Kept | None) -> tuple[Place, ...]:
     if kept is not None:
-        wishes = [part.size for part in layout.partitions]
-        sizes = [None if wish.kind == "rest" else _wished(wish, disk.size_bytes, ALIGNMENT) for wish in wishes]
-        return arrange(layout, sizes, _usable_end(disk), kept)
+        return arrange(layout, _wishes(layout, disk), _usable_end(disk), kept)
     places = []
     position = ALIGNMENT
     for index, size in enumerate(_partition_sizes(layout, disk)):
         places.append(Place(index + 1, position, size))
         position += size
     return tuple(places)
+
+
+def _wishes(layout: Layout, disk: DiskGeometry) -> list[int | None]:
+    """Return the sizes of the partitions, None for the one that takes the rest."""
+    wishes = [part.size for part in layout.partitions]
+    return [None if wish.kind == "rest" else _wished(wish, disk.size_bytes, ALIGNMENT) for wish in wishes]
 
 
 def _resolve_partition(

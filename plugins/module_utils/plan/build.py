@@ -9,7 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 from ..bundle.proof import machine
-from . import document
+from ..faults import layout as layout_kinds
+from ..faults.fault import Fault
+from ..units import format_size
+from . import document, keep_old
 from .checks.room import staged_on_root
 from .context import STATE_DIRECTORY, Context
 from .layouts import kept_by, resolve_for
@@ -31,7 +34,30 @@ def build(
     """
     chosen = options if isinstance(options, Options) else load_options(options)
     context = Context(facts, manifest, chosen, predict(facts, manifest, chosen.rehearsal))
-    return assemble(with_berth(replace(context, layout=resolve_for(context, layout_document))))
+    return assemble(laid_out(context, layout_document))
+
+
+def laid_out(context: Context, layout_document: Mapping[str, Any]) -> Context:
+    """Return a context with its layout resolved and its lifeboat placed, around the old root where that is kept.
+
+    Raises ``Fault`` as ``resolve_for``. Why an old system that was to be kept is not is told by ``old_not_kept``.
+    """
+    reasons = tuple(keep_old.doubts(context)) if context.options.keep_old != "none" else ("",)
+    if not reasons:
+        try:
+            kept = with_berth(
+                replace(context, layout=resolve_for(context, layout_document, keep_old.old_root(context)))
+            )
+            if kept.berth is None or kept.berth.used or context.options.lifeboat == "none":
+                return kept
+            missing = format_size(kept.berth.missing_bytes)
+            reasons = (f"the lifeboat finds no room beside it, {missing} are missing",)
+        except Fault as fault:
+            if fault.kind not in (layout_kinds.OLD_NOT_BESIDE, layout_kinds.NO_ROOM_BESIDE_OLD):
+                raise
+            reasons = (fault.what[:1].lower() + fault.what[1:],)
+    found = with_berth(replace(context, layout=resolve_for(context, layout_document)))
+    return replace(found, old_not_kept=tuple(filter(None, reasons)))
 
 
 def with_berth(context: Context) -> Context:
@@ -86,6 +112,7 @@ def assemble(context: Context) -> dict[str, Any]:
             "staging": _staging(context),
             "layout": dict(context.layout),
             "esp": kept.to_plan() if kept else None,
+            "keep_old": keep_old.to_plan(context),
             "slot": options.slot,
             "firmware": facts["firmware"],
             "renderer": manifest["payload"]["network_renderer"],

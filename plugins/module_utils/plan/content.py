@@ -18,6 +18,8 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 #: What GRUB's parser hands on unchanged.
 SAFE_ARGUMENT = re.compile(r"[A-Za-z0-9_.,:=/@%+~!-]+")
 
+_BOOT_FILE = re.compile(r"/boot(/(?!\.\.)[A-Za-z0-9_.,:=@%+~-]+)+")
+
 
 def _matches(pattern: re.Pattern[str], what: str) -> shape.Rule:
     return lambda value: "" if isinstance(value, str) and pattern.fullmatch(value) else f"must be {what}"
@@ -80,11 +82,34 @@ VALUES: dict[str, Any] = {
         "gaps": [_extent],
         "swaps": [_extent],
     },
+    "keep_old?": shape.Maybe(
+        {
+            "wish": shape.one_of("required", "auto"),
+            "uuid": _matches(re.compile(r"[0-9A-Fa-f-]{8,36}"), "the UUID of a file system"),
+            "fstype": shape.one_of("ext3", "ext4", "xfs"),
+            "number": shape.whole(1, 128),
+            "start": _SIZE,
+            "length": _SIZE,
+            "was": _SIZE,
+            "kernel": _matches(_BOOT_FILE, "a file below /boot"),
+            "initrd": _matches(_BOOT_FILE, "a file below /boot"),
+            "arguments": [_matches(SAFE_ARGUMENT, "letters, digits and _ . , : = / @ % + ~ ! -")],
+            "title": _line,
+        }
+    ),
     "kernel_arguments": [_matches(SAFE_ARGUMENT, "letters, digits and _ . , : = / @ % + ~ ! -")],
     "login_user": shape.name,
 }
 
 
+#: What only the plan of an update has.
+_OF_UPDATE: dict[str, Any] = {"from_run_id": VALUES["run_id"], "from_bundle": {"name": _line, "version": _line}}
+
+
 def problems(plan: Any) -> list[str]:
     """Return every problem of a plan whose types are right, each with its path."""
-    return shape.problems(VALUES, plan)
+    if plan.get("mode") != "update":
+        return shape.problems(VALUES, plan)
+    # Of a lifeboat an update says only that there is none.
+    wanted = {name: rule for name, rule in VALUES.items() if name in plan and name != "lifeboat"}
+    return shape.problems({**wanted, **_OF_UPDATE}, plan)

@@ -31,6 +31,8 @@ class Context:
     prediction: Prediction
     layout: Mapping[str, Any] | None = None
     berth: Berth | None = None
+    #: Why the old system is not kept, where it was to be; every reason that is known.
+    old_not_kept: tuple[str, ...] = ()
     capture: Mapping[str, Any] | None = None
     capture_problems: Sequence[Mapping[str, str]] = ()
     modaliases: Sequence[str] = ()
@@ -75,3 +77,13 @@ def show_disks(disks: Sequence[Mapping[str, Any]]) -> str:
         best = next((str(name) for name in ids if name), "no stable id")
         shown.append(f"{disk['name']} ({best})")
     return ", ".join(shown) or "none"
+
+
+def system_partition(context: Context) -> Mapping[str, Any] | None:
+    """Return the partition of the system disk that holds the old root, None where it lies on something else."""
+    device = context.root.get("device")
+    for part in (context.system_disk or {}).get("partitions") or []:
+        if device and part["node"] == device:
+            found: Mapping[str, Any] = part
+            return found
+    return None

@@ -57,6 +57,22 @@ SHAPE: dict[str, Any] = {
     "layout": None,
     # The EFI system partition that is kept, in bytes of the disk; null on a BIOS host.
     "esp": ({"start": int, "length": int, "partuuid": str, "fs_uuid": str},),
+    # The old system that stays bootable until commit, sizes in bytes; null, or missing, where it goes.
+    "keep_old": (
+        {
+            "wish": str,
+            "uuid": str,
+            "fstype": str,
+            "number": int,
+            "start": int,
+            "length": int,
+            "was": int,
+            "kernel": str,
+            "initrd": str,
+            "arguments": [str],
+            "title": str,
+        },
+    ),
     "slot": str,
     "firmware": str,
     "renderer": str,
@@ -74,9 +90,21 @@ SHAPE: dict[str, Any] = {
     "predicted": None,
     "digest": str,
 }
+_MAY_BE_MISSING = frozenset(("keep_old",))
+#: What only a run through stage two needs: an update installs while the host runs, on the layout that it has.
+_OF_STAGE_TWO = frozenset(("attended", "go_timeout", "environment", "disk", "staging", "esp", "keep_old"))
+#: The plan of an update: ``slot`` is the target, ``from_*`` what runs while it is installed.
+UPDATE_SHAPE: dict[str, Any] = {
+    **{name: inner for name, inner in SHAPE.items() if name not in _OF_STAGE_TWO},
+    "lifeboat": {"used": bool},
+    "from_slot": str,
+    "from_run_id": str,
+    "from_bundle": {"name": str, "version": str},
+}
 _CHOICES = {
     "version": (VERSION,),
-    "mode": ("convert", "rehearse"),
+    "mode": ("convert", "rehearse", "update"),
+    "from_slot": ("a", "b"),
     "slot": ("a", "b"),
     "firmware": ("bios", "uefi"),
     "renderer": ("networkd", "ifupdown"),
@@ -106,12 +134,13 @@ def load(document: Any) -> dict[str, Any]:
     for its layout, or ``plan.digest_mismatch``.
     """
     problems = foreign(document)
-    _check(SHAPE, document, "", problems)
+    is_update = isinstance(document, Mapping) and document.get("mode") == "update"
+    _check(UPDATE_SHAPE if is_update else SHAPE, document, "", problems)
     if not problems:
         problems += [
             f".{name}: {document[name]!r} is not one of {', '.join(map(str, allowed))}"
             for name, allowed in _CHOICES.items()
-            if document[name] not in allowed
+            if name in document and document[name] not in allowed
         ]
         problems += content_problems(document)
     if problems:
@@ -142,6 +171,8 @@ def _check(shape: Any, value: Any, path: str, problems: list[str]) -> None:
             problems.append(f"{path or '.'}: a mapping is needed")
             return
         for name, inner in (shape or {}).items():
+            if name not in value and name in _MAY_BE_MISSING:
+                continue
             if name not in value:
                 problems.append(f"{path}.{name}: missing")
             else:

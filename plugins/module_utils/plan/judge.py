@@ -5,25 +5,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from ..boot.grub_bios import bios_partition
 from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
-from .build import assemble, with_berth
-from .checks import carried, disk, drivers, firmware, lifeboat, loader, machine, neighbours, room
+from .build import assemble, laid_out
+from .checks import carried, disk, drivers, firmware, keep_old, lifeboat, loader, machine, neighbours, room
 from .context import Context
 from .finding import Finding, from_record, in_order, verdict
-from .layouts import resolve_for
 from .options import load as load_options
 from .picture import after, before
 from .predict import predict
 from .text import show_berth, show_picture
 
 #: The groups of checks, in the order in which their findings are shown.
-CHECKS = (machine, firmware, disk, neighbours, room, lifeboat, loader, drivers, carried)
+CHECKS = (machine, firmware, disk, neighbours, room, lifeboat, keep_old, loader, drivers, carried)
 
 
 def judge(
@@ -75,10 +73,10 @@ def findings_of(context: Context) -> list[Finding]:
 def with_layout(context: Context, layout_document: Mapping[str, Any]) -> tuple[Context, list[Finding]]:
     """Return the context with its resolved layout, or the findings that say why there is none."""
     try:
-        layout = resolve_for(context, layout_document)
+        found = laid_out(context, layout_document)
         if context.facts.get("firmware") == "bios":
-            bios_partition(ResolvedLayout.from_document(layout))
-        return with_berth(replace(context, layout=layout)), []
+            bios_partition(ResolvedLayout.from_document(found.layout))
+        return found, []
     except Fault as fault:
         if fault.kind is kinds.DISK_DOUBT:
             return context, []  # the checks of the disk say it, and better

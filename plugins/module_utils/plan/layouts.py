@@ -11,6 +11,7 @@ from ..faults import preflight as kinds
 from ..faults.fault import Fault
 from ..layout import loader, resolve
 from ..layout.kept import Kept
+from ..layout.kept_old import OldRoot
 from .context import Context, show_disks
 
 
@@ -19,10 +20,10 @@ def seed_of(run_id: str, host: str) -> str:
     return f"{run_id}/{host}"
 
 
-def resolve_for(context: Context, layout_document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the resolved layout as a document; raises ``Fault`` ``layout.*``.
+def resolve_for(context: Context, layout_document: Mapping[str, Any], old: OldRoot | None = None) -> dict[str, Any]:
+    """Return the resolved layout as a document, around the ``old`` root where that is kept.
 
-    A disk that is in doubt is a fault too (``preflight.system_disk_doubt``).
+    Raises ``Fault`` ``layout.*``. A disk that is in doubt is a fault too (``preflight.system_disk_doubt``).
     """
     layout = loader.load(layout_document)
     disk = context.system_disk
@@ -31,7 +32,7 @@ def resolve_for(context: Context, layout_document: Mapping[str, Any]) -> dict[st
         raise Fault(kinds.DISK_DOUBT, doubt=doubt, disks=show_disks(context.disks))
     geometry = resolve.DiskGeometry(int(disk["size_bytes"]), int(disk.get("logical_sector_bytes") or 512))
     seed = seed_of(context.options.run_id, context.options.host)
-    return resolve.resolve(layout, geometry, seed, kept_by(context)).to_document()
+    return resolve.resolve(layout, geometry, seed, kept_by(context), old).to_document()
 
 
 def kept_by(context: Context) -> Kept | None:

@@ -43,7 +43,7 @@ class Options:
     trial_limit: int = 900
     lifetime: int = LIFETIME
     lifeboat: str = "required"
-    keep_old: str = "auto"
+    keep_old: str = "none"
     boot_method: str = "reboot"
     snapshot: str = "none"
     snapshot_command: tuple[str, ...] = ()

@@ -68,6 +68,9 @@ def after(layout: Mapping[str, Any], disk_name: str, lifeboat: Sequence[tuple[in
     for area in picture["areas"]:
         if any(area["start"] <= start < area["start"] + area["bytes"] for start, _length in lifeboat):
             area["detail"] = f"{area['detail']} (room of the lifeboat until commit)".strip()
+        for old in layout.get("until_commit") or []:
+            if area["start"] <= int(old["start_lba"]) * sector + SHOWN_GAP < area["start"] + area["bytes"]:
+                area["detail"] = f"{area['detail']} (old root until commit)".strip()
     return picture
 
 

@@ -19,6 +19,7 @@ from .interfaces import read_interfaces
 from .memory import read_memory
 from .modalias import disk_chain, nic_chain
 from .mounts import Place, place_of, read_mounts
+from .old_system import read_old_system
 from .rehearsals import read_rehearsals
 from .system import read_system
 
@@ -55,6 +56,7 @@ def read_facts(
         "modaliases": [entry for name in names for entry in disk_chain(name, root)]
         + [entry for one in interfaces if one["modalias"] for entry in nic_chain(one["name"], root)],
         "bootloader": read_bootloader(runner, root),
+        "old_system": read_old_system(root),
     }
 
 

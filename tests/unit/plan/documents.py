@@ -132,6 +132,14 @@ def facts() -> dict[str, Any]:
                 "driver": "virtio_net",
             },
         ],
+        "old_system": {
+            "kernel": "/boot/vmlinuz-5.10.0-32-cloud-amd64",
+            "initrd": "/boot/initrd.img-5.10.0-32-cloud-amd64",
+            "arguments": ["root=UUID=" + ROOT_UUID, "ro", "console=tty0", "console=ttyS0,115200"],
+            "fstab": [{"spec": "UUID=" + ROOT_UUID, "target": "/", "options": "errors=remount-ro"}],
+            "run_id": "",
+            "doubt": "",
+        },
         "bootloader": {
             "kind": "grub2",
             "directory": "/boot/grub",

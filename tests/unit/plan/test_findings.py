@@ -128,6 +128,11 @@ def _uefi(**changes: Any) -> Callable[[Scene], None]:
     return change
 
 
+def _keep_old_in_doubt(scene: Scene) -> None:
+    scene.options["keep_old"] = "required"
+    scene.facts["old_system"]["doubt"] = "the kernel of the running system is not found in /boot"
+
+
 REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.not_root", _facts(is_root=False)),
     ("preflight.architecture_unsupported", _facts(architecture="aarch64")),
@@ -183,7 +188,7 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
         lambda scene: scene.bad_addresses.append({"interface": "ens3", "address": "10.0.2.0/24"}),
     ),
     ("preflight.lifeboat_no_room", _no_room("required")),
-    ("preflight.keep_old_unsupported", _options(keep_old="required")),
+    ("preflight.keep_old_impossible", _keep_old_in_doubt),
     ("preflight.boot_method_unsupported", _options(boot_method="kexec")),
     ("preflight.snapshot_provider", _options(snapshot="lvm")),
     ("preflight.snapshot_provider", _options(snapshot="command")),
@@ -237,7 +242,7 @@ def test_a_host_that_may_be_converted() -> None:
     assert result["verdict"] == "proceed"
     assert _ids(result, "refuse") == []
     assert _ids(result, "warn") == ["preflight.no_lifeboat"]
-    assert _ids(result, "info") == ["preflight.old_not_kept", "preflight.table_replaced"]
+    assert _ids(result, "info") == ["preflight.table_replaced"]
     assert result["plan"]["disk"]["serial"] == "LAB0001"
 
 
@@ -352,17 +357,9 @@ def test_swap_and_bundled_interpreter_are_notes() -> None:
     scene.facts["python"]["executable"] = "/var/lib/dualroot/interpreter/python3"
     assert _ids(scene.judge(), "info") == [
         "preflight.bundled_interpreter",
-        "preflight.old_not_kept",
         "preflight.table_replaced",
         "preflight.swap_lost",
     ]
-
-
-@pytest.mark.parametrize("options", [{"keep_old": "none"}, {"mode": "rehearse"}])
-def test_nothing_is_said_of_the_old_system_where_nobody_asked_for_it(options: dict[str, Any]) -> None:
-    scene = Scene()
-    scene.options.update(options)
-    assert "preflight.old_not_kept" not in _ids(scene.judge(), "info")
 
 
 def test_a_named_system_disk_settles_the_doubt() -> None:

@@ -20,7 +20,7 @@ def check(context: Context) -> Iterator[Finding]:
         yield find(kinds.ADDRESS, interface=address["interface"], address=address["address"])
     if context.capture is not None:
         yield from _reached(context, context.capture)
-        yield from _login(context.options.login_user, context.capture)
+        yield from login(context.options.login_user, context.capture)
 
 
 def reported(record: Mapping[str, str]) -> Finding:
@@ -41,13 +41,13 @@ def _reached(context: Context, capture: Mapping[str, Any]) -> Iterator[Finding]:
         yield find(kinds.OTHER_ADDRESS, address=reached)
 
 
-def _login(login: str, capture: Mapping[str, Any]) -> Iterator[Finding]:
+def login(login_user: str, capture: Mapping[str, Any]) -> Iterator[Finding]:
     """The account of the run must be able to log in to stage two and to the new system."""
     accounts = capture.get("accounts") or {}
-    user = next((one for one in accounts.get("users") or [] if one.get("name") == login), None)
+    user = next((one for one in accounts.get("users") or [] if one.get("name") == login_user), None)
     if user is None:
-        yield find(kinds.LOGIN_MISSING, user=login)
-    elif not user.get("has_password") and login not in {
+        yield find(kinds.LOGIN_MISSING, user=login_user)
+    elif not user.get("has_password") and login_user not in {
         key.get("user") for key in accounts.get("authorized_keys") or []
     }:
-        yield find(kinds.LOGIN_LOCKED, user=login)
+        yield find(kinds.LOGIN_LOCKED, user=login_user)

@@ -36,10 +36,6 @@ def check(context: Context) -> Iterator[Finding]:
 
 def _wishes(context: Context) -> Iterator[Finding]:
     options = context.options
-    if options.keep_old == "required":
-        yield find(kinds.KEEP_OLD)
-    elif options.keep_old == "auto" and options.mode == "convert":
-        yield find(kinds.OLD_NOT_KEPT)
     if options.boot_method != "reboot":
         yield find(kinds.BOOT_METHOD, method=options.boot_method)
     if not options.attended:
