@@ -15,6 +15,7 @@ from ..faults import archive as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
 from . import acl, compression, durable, marker, stream, target
+from .digests import FileDigests
 from .marker import Marker
 from .packed import Source, size_of
 
@@ -95,10 +96,13 @@ def check(order: Order) -> str:
     return kind
 
 
-def restore(runner: Runner, order: Order, progress: Progress | None = None) -> Restored:
+def restore(
+    runner: Runner, order: Order, progress: Progress | None = None, digests: FileDigests | None = None
+) -> Restored:
     """Restore the archive; idempotent by digest, and started anew where an earlier one was cut off.
 
-    Raises a fault of ``faults/archive.py``; the target is then marked incomplete (and emptied, where
+    ``digests`` takes those of the single files, unless there is nothing to do. Raises a fault of
+    ``faults/archive.py``; the target is then marked incomplete (and emptied, where
     its content must not be used), unless nothing was written yet.
     """
     if is_done(order):
@@ -114,6 +118,7 @@ def restore(runner: Runner, order: Order, progress: Progress | None = None) -> R
             limit=unpacked_limit(order.unpacked_bytes) if order.unpacked_bytes else 0,
             promised=order.unpacked_bytes,
             progress=progress,
+            digests=digests,
         )
     except Fault as fault:
         if fault.kind in (kinds.DIGEST, kinds.UNSAFE_MEMBER, kinds.TOO_LARGE) and not overlay:

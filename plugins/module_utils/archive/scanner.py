@@ -15,6 +15,7 @@ import zlib
 from ..faults import archive as kinds
 from ..faults.fault import Fault
 from .acl import TextAcl
+from .digests import FileDigests
 
 BLOCK = 512
 
@@ -33,16 +34,19 @@ _METADATA_LIMIT = 1 << 20
 _PAX_ACLS = {b"SCHILY.acl.access": "access", b"SCHILY.acl.default": "default"}
 #: Names that a pax header may give a member, beside its link target.
 _PAX_NAMES = (b"path", b"GNU.sparse.name")
+#: Every pax format of sparse files has keys of this prefix (tar manual, "Storing Sparse Files").
+_PAX_SPARSE = b"GNU.sparse."
 
 
 class Scanner:
     """Feed it the stream in order; it raises a fault before the offending header is passed on.
 
     ``entries`` counts members; ``ended`` tells that the end mark was seen; ``acls`` are those that the
-    archive holds as text.
+    archive holds as text. ``digests`` takes the content of the files on the way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, digests: FileDigests | None = None) -> None:
+        self._digests = digests
         self.entries = 0
         self.ended = False
         self.acls: list[TextAcl] = []
@@ -65,6 +69,8 @@ class Scanner:
                 step = min(self._skip, end - position)
                 if self._wanted:
                     self._collect(view[position : position + step], done=step == self._skip)
+                elif self._digests is not None:
+                    self._digests.data(view[position : position + step])
                 self._skip -= step
                 position += step
                 continue
@@ -146,7 +152,18 @@ class Scanner:
             if self._next.get(key):
                 text = self._next[key].decode("utf-8", "replace")
                 self.acls.append(TextAcl(clean or b".", acl_kind, text))
+        if self._digests is not None:
+            self._digest(self._digests, block, kind, clean, size)
         self.entries += 1
+
+    def _digest(self, digests: FileDigests, block: bytes, kind: int, path: bytes, size: int) -> None:
+        if kind == _HARD_LINK:
+            link = self._next.get(b"linkpath", block[157:257].split(b"\0", 1)[0])
+            digests.link(path, self._safe(link, path))
+        elif kind in _REGULAR and kind != _OLD_SPARSE and _PAX_SPARSE not in self._next:
+            digests.begin(path, size)
+        else:
+            digests.forget(path)
 
     def _safe(self, path: bytes, member: bytes) -> bytes:
         """Return the path without ``./``; raise where it leaves the target or leads through a link."""
@@ -212,6 +229,8 @@ class Scanner:
         for key in (b"size", b"linkpath", *_PAX_NAMES, *_PAX_ACLS):
             if key in records:
                 self._next[b"path" if key in _PAX_NAMES else key] = records[key]
+        if any(key.startswith(_PAX_SPARSE) for key in records):
+            self._next[_PAX_SPARSE] = b""
 
 
 def _octal(field: bytes, offset: int) -> int:

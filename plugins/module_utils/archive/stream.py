@@ -20,6 +20,7 @@ from ..faults.fault import Fault
 from ..runner import Runner
 from .acl import TextAcl
 from .compression import decompressor
+from .digests import FileDigests
 from .durable import write_all
 from .packed import PackedReader, packed
 from .packed import Source as PackedSource
@@ -87,17 +88,19 @@ def unpack(
     limit: int = 0,
     promised: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    digests: FileDigests | None = None,
 ) -> Counts:
     """Unpack ``source`` into ``target``; raises a fault before a refused member reaches tar.
 
     ``limit`` is the most bytes of tar to accept (0: no limit); ``progress`` gets packed bytes read
-    and packed bytes in all.
+    and packed bytes in all; ``digests`` takes those of the single files.
     """
-    pipeline = _Pipeline(runner, source, target, progress)
+    pipeline = _Pipeline(runner, source, target, progress, Scanner(digests))
     try:
         pipeline.pump(limit, promised)
         counts = pipeline.finish()
     except Fault as fault:
+        pipeline.blame_source()
         if source.sha256 and fault.kind is not kinds.NO_SPACE:
             # A damaged file shows itself in many ways; the digest says which file is to blame.
             _compare(source, pipeline.digest_of_all())
@@ -192,8 +195,7 @@ class _Pipeline:
         """Wait for all parts; raise for the one that failed first, not for those that it took along."""
         if not self._tar_left:
             self._feeder.join()
-            if self._feeder.error is not None:
-                raise Fault(kinds.NOT_THERE, source=self.source.packed, error=self._feeder.error.strerror)
+            self.blame_source()
             self._blame_decompressor()
             if not self.scanner.ended:
                 raise Fault(kinds.TRUNCATED, source=self.source.packed)
@@ -203,6 +205,14 @@ class _Pipeline:
             self._blame(tar)
         scanner, feeder = self.scanner, self._feeder
         return Counts(feeder.digest, feeder.read, self.unpacked, scanner.entries, tuple(scanner.acls))
+
+    def blame_source(self) -> None:
+        """Raise what kept the archive from being read to its end; the programs then failed only for want of it."""
+        error = self._feeder.error
+        if isinstance(error, Fault):
+            raise error
+        if error is not None:
+            raise Fault(kinds.NOT_THERE, source=self.source.packed, error=error.strerror)
 
     def digest_of_all(self) -> str:
         """Give up the restore, but read the file to its end; return its digest."""
@@ -281,7 +291,7 @@ class _Feeder:
     def __init__(self, hashed: bool, progress: Callable[[int, int], None] | None) -> None:
         self.read = 0
         self.digest = ""
-        self.error: OSError | None = None
+        self.error: OSError | Fault | None = None
         self.stop = False
         self.source: PackedReader | None = None
         self._sink = -1
@@ -307,7 +317,7 @@ class _Feeder:
         try:
             if self.source is not None:
                 self._copy(self.source)
-        except OSError as error:
+        except (OSError, Fault) as error:
             self.error = error
         finally:
             if self._sink >= 0:
