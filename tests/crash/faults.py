@@ -39,6 +39,10 @@ class Context:
     before: list[str] = field(default_factory=list)
     after: list[str] = field(default_factory=list)
     memory: int = recorder.MEMORY_MIB
+    #: The system disk takes no writes.
+    read_only: bool = False
+    #: What a tool says of the fault in the image, where the console shows nothing of it.
+    shown: str = ""
     #: Files that must be the same afterwards.
     watched: dict[Path, str] = field(default_factory=dict)
 
@@ -80,7 +84,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Row:
-    """``wanted`` are the classes that may come out, ``proof`` is what the console shows of the fault."""
+    """``wanted`` are the classes that may come out, ``proof`` is what the console shows of the fault.
+
+    Without a ``proof``, what a tool says of the image before the start is the proof.
+    """
 
     name: str
     arrange: Callable[[Context], None]
@@ -109,7 +116,7 @@ def run_row(prepared: Prepared, row: Row, scratch: Path) -> dict[str, Any]:
     row.arrange(context)
     run = recorder.watch(arguments(context), LIMIT_SECONDS)
     outcome = evaluate.judge(prepared.target, run, image, scratch / "mount")
-    shown = re.search(row.proof, run.text)
+    shown = re.search(row.proof, run.text) if row.proof else re.match(".+", context.shown)
     # Stage two always starts here; only where it starts again something was resumed.
     kind = NEW if outcome.kind == evaluate.RESUME and outcome.starts <= 1 else outcome.kind
     problem = outcome.problem if kind == evaluate.BRICK else ""
@@ -141,8 +148,11 @@ def arguments(context: Context) -> list[str]:
     words[words.index("-m") + 1] = str(context.memory)
     words[-1] += ",bootindex=0" + context.options
     disk = words[-2:]
-    node = ["-blockdev", f"driver=file,filename={context.image},node-name=image,cache.no-flush=on"]
+    access = ",read-only=on" if context.read_only else ""
+    node = ["-blockdev", f"driver=file,filename={context.image},node-name=image,cache.no-flush=on{access}"]
     chain: dict[str, Any] = {"driver": "blkdebug", "node-name": "disk", "image": "image"}
+    if context.read_only:
+        chain["read-only"] = True
     if context.errors:
         chain["inject-error"] = context.errors
     return [*words[:-2], *context.before, *node, "-blockdev", json.dumps(chain), *disk, *context.after]
@@ -183,12 +193,69 @@ def _group_of_the_same_name(context: Context) -> None:
 
 
 def _stale_signatures(context: Context) -> None:
-    """Marks of md, LVM, btrfs and a second GPT where the new partitions will begin and the disk ends."""
+    """What an earlier use left at the end of the disk: a whole second GPT, and before it a member of an array."""
     size = context.image.stat().st_size
-    # md(4), version 1.0: 8 KiB before the end, at a multiple of 4 KiB.
-    context.write((size // 512 - 16) // 8 * 8 * 512, struct.pack("<II", 0xA92B4EFC, 1) + bytes(248))
-    # The backup header of a GPT, in the last sector.
-    context.write(size - 512, b"EFI PART" + bytes(504))
+    other = context.scratch / "other.img"
+    other.write_bytes(b"")
+    with other.open("r+b") as file:
+        file.truncate(size)
+        filesystems.run("sgdisk", "--new=1:2048:+64M", "--change-name=1:stale", str(other))
+        file.seek(size - 33 * 512)
+        context.write(size - 33 * 512, file.read(33 * 512))
+    other.unlink()
+    # md(4), version 0.90: the last whole 64 KiB but one. linux/raid/md_p.h: magic, major, minor version.
+    context.write((size // 65536 - 1) * 65536, struct.pack("<III", 0xA92B4EFC, 0, 90) + bytes(4084))
+    context.shown = _signatures(context, 0, size, "linux_raid_member", "gpt")
+
+
+def _stale_inside(context: Context) -> None:
+    """Where new partitions will begin: LVM with the layout's own group name, and btrfs.
+
+    They lie in files of the old system, as images of other machines may, and come to light with the new table.
+    """
+    layout = context.prepared.target.layout
+    group = layout.volume_groups[0]
+    part = layout.partition(group.partitions[0])
+    start, size = part.start_lba * layout.sector_bytes, part.sectors * layout.sector_bytes
+    with filesystems.loop(context.image, start, size) as device:
+        only = f'devices {{ filter = [ "a|^{device}$|", "r|.*|" ] use_devicesfile = 0 }}'
+        for command in (("pvcreate", "-ff", "-y", device), ("vgcreate", group.name, device)):
+            filesystems.run(*command, "--config", only)
+    context.shown = _signatures(context, start, size, "LVM2_member")
+    dispatch = layout.partition(layout.dispatch)
+    at = dispatch.start_lba * layout.sector_bytes
+    # btrfs: the superblock lies at 64 KiB, its magic at byte 64 of it (btrfs(5), on-disk format).
+    context.write(at + 65536 + 64, b"_BHRfS_M")
+    context.shown += " and, magic alone, btrfs"
+
+
+def _signatures(context: Context, start: int, size: int, *wanted: str) -> str:
+    """Return what wipefs(8) finds there; raises ``RuntimeError`` where that is not what was put there."""
+    with filesystems.loop(context.image, start, size) as device:
+        found = json.loads(filesystems.run("wipefs", "--no-act", "--json", device))["signatures"]
+    kinds = [str(one["type"]) for one in found]
+    if not set(wanted) <= set(kinds):
+        raise RuntimeError(f"no {' and '.join(wanted)}, but {kinds}")
+    return f"wipefs before: {', '.join(sorted(set(kinds)))}"
+
+
+def _missing(context: Context) -> None:
+    """The disk is gone once the boot loader has read kernel and initramfs: its driver may not be loaded."""
+    root = context.prepared.target.root
+    mount = context.scratch / "mount"
+    with (
+        filesystems.loop(context.image, root.start, root.size) as device,
+        filesystems.mounted(device, mount, context.prepared.target.combo.fstype) as folder,
+    ):
+        config = folder / "boot/grub/custom.cfg"
+        text = config.read_text()
+        if "dualroot.mode=convert" not in text:
+            raise RuntimeError("no entry of the one-shot")
+        config.write_text(text.replace("dualroot.mode=convert", "dualroot.mode=convert module_blacklist=virtio_blk"))
+
+
+def _take_no_writes(context: Context) -> None:
+    context.read_only = True
 
 
 def _io(iotype: str, place: Callable[[Context], int], *, once: bool = False) -> Callable[[Context], None]:
@@ -229,11 +296,21 @@ ROWS = (
         (NEW, OLD),
         r"0000000000100000 - 0+15[0-9a-f]+ = 1 RAM",
     ),
+    Row("stale signatures: md and a second GPT at the end of the disk", _stale_signatures, (NEW,), ""),
+    Row("stale signatures: LVM of the layout's group name and btrfs, inside", _stale_inside, (NEW,), ""),
     Row(
-        "stale signatures: md, second GPT",
-        _stale_signatures,
-        (NEW,),
-        r"dualroot: partition: [^\n]*",
+        "disk: missing in stage two",
+        _missing,
+        (OLD,),
+        r"Module virtio_blk is blacklisted|disk\.[a-z_]+: [^\n]*",
+        "disk.not_found",
+    ),
+    Row(
+        "disk: takes no writes",
+        _take_no_writes,
+        (RESCUE,),
+        r"stage_two\.one_shot_stays[^\n]*",
+        "stage_two.one_shot_stays",
     ),
     Row(
         "read errors: payload in the lifeboat",
