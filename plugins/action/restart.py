@@ -52,19 +52,18 @@ class ActionModule(LeadingAction):
     def _restart(self, link: Link, given: Mapping[str, Any]) -> dict[str, Any]:
         first = self.first_look(link)
         state = classify(first)
-        if _is_there(state, given):
-            wait = SlotWait(_wanted(given, first, state, None), SlotLimits(), time.monotonic())
-            wait.step(time.monotonic(), first)
-            return self._result("started", {"changed": False}, wait)
-        if not (isinstance(state, NewSystem) or (isinstance(state, OldSystem) and _has_slots(first))):
+        there = _is_there(state, given)
+        if not there and not (isinstance(state, NewSystem) or (isinstance(state, OldSystem) and _has_slots(first))):
             raise Fault(kinds.NOT_DUAL, found=_OTHERS.get(type(state), "the recovery system"))
         went_down = time.time()
-        self.reboot(given["run_id"], f"slot {given['slot']}", give_back=True)
+        if not there:
+            self.reboot(given["run_id"], f"slot {given['slot']}", give_back=True)
         limits = SlotLimits(total=float(given["timeout"]))
-        wait = SlotWait(_wanted(given, first, state, first.boot_id), limits, time.monotonic())
+        wanted = _wanted(given, first, state, None if there else first.boot_id)
+        wait = SlotWait(wanted, limits, time.monotonic())
         decision = self.lead(link, wait)
-        ending = failed(decision.fault) if isinstance(decision, Failed) else {"changed": True}
-        downtime = time.time() - went_down if decision.outcome != "failed" else None
+        ending = failed(decision.fault) if isinstance(decision, Failed) else {"changed": not there}
+        downtime = time.time() - went_down if decision.outcome != "failed" and not there else None
         return self._result(decision.outcome, ending, wait, downtime)
 
     def _result(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -42,14 +43,21 @@ class ActionModule(ActionBase):
     @reached
     def run(self, tmp: Any = None, task_vars: Mapping[str, Any] | None = None) -> dict[str, Any]:
         super().run(tmp, task_vars)
-        _validation, arguments = self.validate_argument_spec(argument_spec={"files": FILES})
+        _validation, arguments = self.validate_argument_spec(
+            argument_spec={
+                "files": FILES,
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+            }
+        )
         host = str((task_vars or {}).get("inventory_hostname", ""))
         sendings = [
             Sending(one["src"], one["dest"], one["sha256"].lower(), one["size"], one["mode"])
             for one in arguments["files"]
         ]
         if self._task.check_mode:
-            return {"changed": True, "sent": [], "msg": "check mode: nothing is sent"}
+            return {"changed": True, "sent": [], "msg": "check mode: nothing is sent or removed"}
+        if arguments["state"] == "absent":
+            return self._remove(sendings)
         try:
             missing = survey(self._shell, sendings)
             if any(present is not None for present in missing.values()):
@@ -61,6 +69,16 @@ class ActionModule(ActionBase):
             return failed(fault, changed=True)
         sent = [sendings[index].target for index, present in missing.items() if present is not None]
         return {"changed": bool(sent), "sent": sent}
+
+    def _remove(self, sendings: list[Sending]) -> dict[str, Any]:
+        """Remove files and parts, and the folder of each where it is empty then."""
+        lines = ["exec 2>/dev/null"]
+        for sending in sendings:
+            paths = f"{shlex.quote(sending.target)} {shlex.quote(sending.part)}"
+            lines.append(f'for i in {paths}; do [ ! -e "$i" ] || {{ rm -f "$i" && echo DUALROOT-REMOVED; }}; done')
+            lines.append(f"rmdir {shlex.quote(os.path.dirname(sending.target))}")
+        done = self._shell("\n".join(lines) + "\nexit 0", b"\n")
+        return {"changed": "DUALROOT-REMOVED" in done["stdout"], "sent": []}
 
     def _stop_compressing(self) -> None:
         """What is sent is packed already; Ansible's default ``-C`` packs it again, which costs both sides.

@@ -27,6 +27,11 @@ options:
     type: str
     choices: [convert, commit]
     default: convert
+  configuration:
+    description:
+      - Also compare the configuration with the capture. Wrong for a slot that was changed since it was installed.
+    type: bool
+    default: true
   health_commands:
     description:
       - Shell commands that must succeed.
@@ -109,7 +114,7 @@ def work(module):
     """Look at the system and judge it; return the module's result."""
     plan = document.load(module.params["plan"])
     commands = [] if module.check_mode else module.params["health_commands"]
-    seen = look(CommandRunner(), plan, module.params["upto"], commands)
+    seen = look(CommandRunner(), plan, module.params["upto"], commands, configuration=module.params["configuration"])
     faults = judge(plan, seen)
     result = {
         "changed": False,
@@ -129,6 +134,7 @@ def main():
         argument_spec={
             "plan": {"type": "dict", "required": True},
             "upto": {"type": "str", "choices": ["convert", "commit"], "default": "convert"},
+            "configuration": {"type": "bool", "default": True},
             "health_commands": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,

@@ -48,9 +48,15 @@ options:
           - Mode of the file on the host.
         type: str
         default: '0600'
+  state:
+    description:
+      - With V(absent) the files on the host are removed, their parts too, and their folder where it is empty then.
+    type: str
+    choices: [present, absent]
+    default: present
 attributes:
   check_mode:
-    description: Reports a change and sends nothing.
+    description: Reports a change, and neither sends nor removes anything.
     support: full
   diff_mode:
     description: Has no diff.

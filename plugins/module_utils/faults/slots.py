@@ -48,14 +48,6 @@ TIMED_OUT = FaultKind(
     how="Look at the host's console. Each restart uses up one try of the slot, so resetting the host up to three times "
     "ends in the good slot. Then run again.",
 )
-GIVEN_UP = FaultKind(
-    id="slot.given_up",
-    phase="update",
-    what="Slot {slot} was marked bad, and the host did not come back in slot {wanted}: {problem}",
-    why="After a failed check the host is restarted into the slot that it ran before, and that could not be seen.",
-    how="Look at the host's console: the dispatcher boots the good slot or the recovery system at the next restart. "
-    "`status` tells which system runs.",
-)
 NOT_GOOD = FaultKind(
     id="rollback.not_good",
     phase="rollback",
@@ -86,7 +78,6 @@ KINDS = (
     NO_SLOT,
     NOT_DUAL,
     TIMED_OUT,
-    GIVEN_UP,
     NOT_GOOD,
     NOTHING_THERE,
     OTHER_TRIAL,

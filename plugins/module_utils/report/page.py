@@ -19,7 +19,7 @@ _STYLE = """
 body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:60em;padding:0 1em;color:#222}
 table{border-collapse:collapse;width:100%}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left}
 th{background:#f3f3f3}svg{max-width:100%;height:auto;display:block;margin:.4em 0}svg text{font-size:11px}
-.converted,.rehearsed,.planned{background:#dff2e1}.returned{background:#fdf1cf}
+.converted,.rehearsed,.planned,.updated,.rolled_back{background:#dff2e1}.returned,.fell_back{background:#fdf1cf}
 .failed,.refused{background:#f8d7d7}.unknown{background:#eee}
 section{border-top:2px solid #ccc;margin-top:2em}dt{font-weight:600}code{background:#f3f3f3;padding:0 .2em}
 .refuse{border-left:4px solid #c0392b}.warn{border-left:4px solid #d68910}.info{border-left:4px solid #7f8c8d}

@@ -7,7 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-OUTCOMES: tuple[str, ...] = ("converted", "returned", "failed")
+#: Of a migration the first two, of an update and of a rollback the next three.
+OUTCOMES: tuple[str, ...] = ("converted", "returned", "updated", "rolled_back", "fell_back", "failed")
+#: What a run is called by whose plan it has, where it ended well and nobody named the outcome.
+_GOOD = {"update": "updated", "rollback": "rolled_back"}
 _BOOT_IDS = ("old", "stage_two", "new")
 
 
@@ -27,17 +30,19 @@ def complete(
         return None
     given, frozen = dict(result or {}), dict(plan or {})
     found = given.get("fault") or fault
-    outcome = given.get("outcome") or ("failed" if found else "converted")
+    mode = frozen.get("mode") or given.get("mode")
+    outcome = given.get("outcome") or ("failed" if found else _GOOD.get(str(mode), "converted"))
     if outcome not in OUTCOMES:
         raise ValueError(f"not an outcome: {outcome}")
     boot_ids = given.get("boot_ids") or {}
     return {
         "run_id": given.get("run_id") or frozen.get("run_id"),
         "host": host,
-        "mode": frozen.get("mode"),
+        "mode": mode,
         "outcome": outcome,
         "fault": dict(found) if found else None,
-        "slot": given.get("slot") or (frozen.get("slot") if outcome == "converted" else None),
+        "reason": given.get("reason") or None,
+        "slot": given.get("slot") or (frozen.get("slot") if outcome in ("converted", "updated") else None),
         "phases": [_phase(phase) for phase in given.get("phases") or []],
         "downtime_seconds": given.get("downtime_seconds"),
         "peak_ram_bytes": given.get("peak_ram_bytes"),

@@ -11,7 +11,7 @@ from typing import Any, Union
 
 _BEGIN, _END = "DUALROOT-BEGIN", "DUALROOT-END"
 _STATUS, _FACT, _SLOTS = "DUALROOT-STATUS", "DUALROOT-FACT", "DUALROOT-SLOTS"
-_OUTCOMES = "DUALROOT-OUTCOMES"
+_OUTCOMES, _HEALTH = "DUALROOT-OUTCOMES", "DUALROOT-HEALTH"
 
 #: The probe: POSIX sh, only reads, works without Python, root or a PATH, in the old system, in stage
 #: two, in the recovery system and in the new system alike. It never fails, so that a status other
@@ -29,6 +29,8 @@ echo {_SLOTS}
 tr -d '\\000' </boot/dispatch/state 2>/dev/null | grep '^dr_' 2>/dev/null
 echo {_OUTCOMES}
 tail -n 8 /boot/dispatch/outcomes.jsonl 2>/dev/null; echo
+echo {_HEALTH}
+cat /run/dualroot/health.json 2>/dev/null; echo
 echo {_END}
 exit 0"""
 
@@ -54,6 +56,8 @@ class Answer:
     slots: Mapping[str, str] = field(default_factory=dict)
     #: the last things that happened to the slots, the newest last, as ``boot/records.py`` writes them
     outcomes: tuple[Mapping[str, Any], ...] = ()
+    #: what the slot's own checks say: ``{"result": "running"|"passed"|"failed", "reason": ...}``, or None
+    health: Mapping[str, Any] | None = None
     #: ssh let us in though it warned of a changed host key (host key checking is off)
     key_warning: bool = False
 
@@ -92,7 +96,7 @@ def _sections(text: str) -> dict[str, str] | None:
     sections: dict[str, list[str]] = {}
     current = _BEGIN
     for line in lines[lines.index(_BEGIN) : lines.index(_END)]:
-        if line in (_BEGIN, _STATUS, _FACT, _SLOTS, _OUTCOMES):
+        if line in (_BEGIN, _STATUS, _FACT, _SLOTS, _OUTCOMES, _HEALTH):
             current = line
             sections[current] = []
         else:
@@ -129,6 +133,7 @@ def read_answer(stdout: str, stderr: str = "") -> Observation:
         fact=_document(sections.get(_FACT, "")),
         slots=slots,
         outcomes=tuple(one for one in happened if one is not None),
+        health=_document(sections.get(_HEALTH, "")),
         key_warning=_KEY_CHANGED[0] in stderr,
     )
 

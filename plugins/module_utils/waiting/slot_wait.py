@@ -68,6 +68,8 @@ class SlotWait:
         self.boot_ids: dict[str, str | None] = {"old": wanted.old_boot_id, "stage_two": None, "new": None}
         #: Why the slot was given up, as the host wrote it down; empty where it did not.
         self.reason = ""
+        #: What the checks of the slot said last while they had not passed.
+        self._checks = ""
         self._back_since: float | None = None
         self._refused_since: float | None = None
 
@@ -90,7 +92,8 @@ class SlotWait:
 
     def mark(self) -> tuple[object, ...]:
         """Return what must change before another line is worth showing at once."""
-        return (type(self.state).__name__, getattr(self.state, "refused", None), self._is_going())
+        state = self.state
+        return (type(state).__name__, getattr(state, "refused", None), self._is_going(), self._checks)
 
     def _decide(self, now: float, state: State, answer: Answer | None) -> SlotDecision:
         if isinstance(state, Dark):
@@ -121,19 +124,27 @@ class SlotWait:
         return KeepWaiting(self.limits.pause)
 
     def _slot(self, now: float, state: NewSystem, answer: Answer | None) -> SlotDecision:
-        wanted = self.wanted
-        if state.slot == wanted.slot:
-            self.boot_ids["new"] = state.boot_id
-            if wanted.run_id and state.run_id != wanted.run_id:
-                found = state.run_id or "none"
-                return _failed(common.FOREIGN_RUN, system=f"slot {state.slot}", found=found, wanted=wanted.run_id)
-            return Finished("started")
+        if state.slot == self.wanted.slot:
+            return self._wanted_slot(state, answer)
+        self._checks = ""
         self._back_since = now if self._back_since is None else self._back_since
         self.reason = self._reason_in(answer.outcomes if answer else ())
         if not self.reason and now - self._back_since < self.limits.reason:
             return KeepWaiting(self.limits.pause)
         why = self.reason or "the host wrote down no reason"
-        return Failed("fell_back", _record(kinds.FELL_BACK, slot=wanted.slot, running=state.slot, reason=why))
+        return Failed("fell_back", _record(kinds.FELL_BACK, slot=self.wanted.slot, running=state.slot, reason=why))
+
+    def _wanted_slot(self, state: NewSystem, answer: Answer | None) -> SlotDecision:
+        self.boot_ids["new"] = state.boot_id
+        if self.wanted.run_id and state.run_id != self.wanted.run_id:
+            found = state.run_id or "none"
+            return _failed(common.FOREIGN_RUN, system=f"slot {state.slot}", found=found, wanted=self.wanted.run_id)
+        health = (answer.health if answer else None) or {"result": "passed"}
+        if health.get("result") == "passed":
+            return Finished("started")
+        # Its own checks decide: where they fail to the end, the slot restarts by itself, and writes down why.
+        self._checks = str(health.get("reason") or health.get("result") or "")
+        return KeepWaiting(self.limits.pause)
 
     def _old_system(self, state: OldSystem) -> SlotDecision:
         self.boot_ids["new"] = state.boot_id
@@ -164,8 +175,9 @@ class SlotWait:
         if self._is_going():
             return "the host is going down"
         if isinstance(state, NewSystem):
-            back = f", not slot {self.wanted.slot}" if state.slot != self.wanted.slot else ""
-            return f"slot {state.slot} runs{back}"
+            if state.slot != self.wanted.slot:
+                return f"slot {state.slot} runs, not slot {self.wanted.slot}"
+            return f"slot {state.slot} runs" + (f", its checks: {self._checks}" if self._checks else "")
         return progress.said(state)
 
 

@@ -15,9 +15,8 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.phases import (
 )
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-#: The role of the build phase is called after what it makes; these have no role yet.
+#: The role of the build phase is called after what it makes.
 OTHER_ROLES = {"bundle"}
-NOT_YET = {"update", "rollback"}
 
 
 def roles_of(tasks):
@@ -37,19 +36,23 @@ def roles_of_playbook(name):
 
 def test_roles_are_the_phases():
     roles = {path.name for path in (REPOSITORY / "roles").iterdir() if path.is_dir()}
-    assert roles - OTHER_ROLES == {*HOST_PHASES, *SIDE_PHASES} - NOT_YET
+    assert roles - OTHER_ROLES == {*HOST_PHASES, *SIDE_PHASES}
 
 
 def test_migrate_goes_through_all_phases_in_order():
     assert [role for role, _tags in roles_of_playbook("migrate")] == list(HOST_PHASES)
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm"])
+@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback"])
 def test_tags_are_called_like_their_roles(playbook):
     pairs = roles_of_playbook(playbook)
     assert pairs
     for role, tags in pairs:
         assert tags == [role]
+
+
+def test_an_update_is_judged_installed_verified_and_kept():
+    assert [role for role, _tags in roles_of_playbook("update")] == ["update", "update", "verify", "update"]
 
 
 def test_every_role_has_what_a_collection_needs():

@@ -30,7 +30,8 @@ def render(template, **variables):
 
 
 @pytest.mark.parametrize(
-    ("playbook", "group"), [("migrate", "dualroot_to_convert"), ("rehearse", "dualroot_to_rehearse")]
+    ("playbook", "group"),
+    [("migrate", "dualroot_to_convert"), ("rehearse", "dualroot_to_rehearse"), ("update", "dualroot_to_update")],
 )
 @pytest.mark.parametrize("pattern", ["", "all", "a,b", "a:b", "gate", "gate,&gate", "all:!b"])
 def test_only_hosts_of_the_group_are_changed(playbook, group, pattern):
@@ -47,7 +48,7 @@ def test_only_hosts_of_the_group_are_changed(playbook, group, pattern):
     assert inventory.get_hosts(render(second["hosts"], dualroot_hosts=pattern)) == []
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm"])
+@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback"])
 def test_no_hosts_named_means_all(playbook):
     play = load(f"playbooks/{playbook}.yml")[0]
     assert render(play["hosts"]) == "all"
@@ -67,11 +68,14 @@ def test_no_hosts_named_means_all(playbook):
     ],
 )
 def test_batches(said, batches):
-    assert list(render(load("playbooks/migrate.yml")[1]["serial"], dualroot_batches=said)) == batches
+    for playbook in ("migrate", "update"):
+        assert list(render(load(f"playbooks/{playbook}.yml")[1]["serial"], dualroot_batches=said)) == batches
 
 
 def test_batches_by_default():
-    assert list(render(load("playbooks/migrate.yml")[1]["serial"])) == BATCHES
+    for playbook in ("migrate", "update"):
+        assert list(render(load(f"playbooks/{playbook}.yml")[1]["serial"])) == BATCHES
+    assert list(render(load("playbooks/rollback.yml")[0]["serial"])) == ["100%"]
 
 
 @pytest.mark.parametrize(("playbook", "mode"), [("migrate", "convert"), ("rehearse", "rehearse")])
@@ -91,7 +95,9 @@ def options_of(role):
 PASSED_ON = {"dualroot_plan", "dualroot_facts", "dualroot_manifest"}
 
 
-@pytest.mark.parametrize("role", ["preflight", "snapshot", "capture", "stage", "convert", "verify", "commit"])
+@pytest.mark.parametrize(
+    "role", ["preflight", "snapshot", "capture", "stage", "convert", "verify", "commit", "update", "rollback"]
+)
 def test_empty_text_passes_the_argument_specification(role):
     for name, option in options_of(role).items():
         if name in PASSED_ON or option.get("required"):
@@ -118,7 +124,7 @@ def records_of(tasks):
             yield from records_of(task.get(part, []))
 
 
-@pytest.mark.parametrize("name", ["guard", "after_fault", "refused"])
+@pytest.mark.parametrize("name", ["guard", "after_fault", "refused", "slot_fault"])
 def test_the_words_of_playbooks_are_those_of_the_catalogue(name):
     tasks = yaml.safe_load((REPOSITORY / f"playbooks/tasks/{name}.yml").read_text(encoding="utf-8"))
     kinds = {kind.id: kind for kind in all_kinds()}

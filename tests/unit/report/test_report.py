@@ -54,6 +54,7 @@ def test_a_result_has_every_field() -> None:
         "mode": "convert",
         "outcome": "converted",
         "fault": None,
+        "reason": None,
         "slot": "a",
         "phases": [
             {"name": "attach", "started": 1.0, "seconds": 5.0},

@@ -50,7 +50,8 @@ def test_an_answer_of_the_new_system():
         "DUALROOT-STATUS\n\n"
         'DUALROOT-FACT\n{"slot": "a", "run_id": "r"}\n'
         "DUALROOT-SLOTS\ndr_order=a b\ndr_a=trying\n"
-        'DUALROOT-OUTCOMES\n{"slot": "b", "event": "fell_back", "reason": "a=b"}\n{"cut off\n\nDUALROOT-END\n'
+        'DUALROOT-OUTCOMES\n{"slot": "b", "event": "fell_back", "reason": "a=b"}\n{"cut off\n\n'
+        'DUALROOT-HEALTH\n{"result": "running"}\nDUALROOT-END\n'
     )
     found = read_answer(text)
     assert isinstance(found, Answer)
@@ -59,6 +60,7 @@ def test_an_answer_of_the_new_system():
     assert found.fact == {"slot": "a", "run_id": "r"}
     assert found.slots == {"dr_order": "a b", "dr_a": "trying"}
     assert found.outcomes == ({"slot": "b", "event": "fell_back", "reason": "a=b"},)
+    assert found.health == {"result": "running"}
 
 
 @pytest.mark.parametrize("text", ['{"state": "runn', "[1]", ""])

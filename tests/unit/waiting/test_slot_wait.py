@@ -88,6 +88,16 @@ def test_the_slot_may_hold_what_no_run_is_known_of():
     assert failed_with(wait.step(10, replace(BACK, outcomes=(WHY,)))) == ("fell_back", "slot.fell_back")
 
 
+def test_the_checks_of_the_slot_decide():
+    wait = make()
+    running = replace(NEW, health={"result": "running"})
+    failed = replace(NEW, health={"result": "failed", "reason": "check 50-gateway"})
+    assert play(wait, (50, running), (60, failed)) == [WAIT, WAIT]
+    assert wait.line(65) == "   1:05  slot b runs, its checks: check 50-gateway"
+    # It restarts by itself, and comes up better.
+    assert play(wait, (200, DARK), (260, replace(NEW, health={"result": "passed"}))) == [WAIT, Finished("started")]
+
+
 def test_the_slot_of_another_run():
     decision = make().step(9, replace(NEW, arguments={"slot": "b", "run": "other"}))
     assert failed_with(decision) == ("failed", "convert.foreign_run")
