@@ -112,6 +112,13 @@ HELD_PARTITION = _kind(
     " close), then"
     " run again.",
 )
+GROUP_NAME_TAKEN = _kind(
+    "group_name_taken",
+    "A volume group named {group} exists already, on {disks}, and the layout makes one of this name",
+    "Two groups of one name cannot be told apart, by LVM and by the initramfs of the new system at every start.",
+    "Rename the other group (vgrename {group} NAME) and what refers to it, or detach its disk, or name the group of"
+    " the layout otherwise (dualroot_layout).",
+)
 SLOT_TOO_SMALL = _kind(
     "slot_too_small",
     "The payload unpacks to {payload}, and the root volume of slot {slot} has {room}; {missing} are missing",
@@ -377,7 +384,7 @@ OLD_NOT_KEPT = _kind(
 REFUSALS: tuple[FaultKind, ...] = (
     NOT_ROOT, ARCHITECTURE, BUNDLE_ARCHITECTURE, *FIRMWARE,
     DISK_DOUBT, DISK_UNKNOWN, DISK_AMBIGUOUS, DISK_NOT_SYSTEM, DISK_READ_ONLY, DISK_NO_IDENTITY,
-    ROOT_UUID_TWICE, ROOT_STACK, ROOT_FILE_SYSTEM, SEPARATE_BOOT, OTHER_MOUNT, HELD_PARTITION,
+    ROOT_UUID_TWICE, ROOT_STACK, ROOT_FILE_SYSTEM, SEPARATE_BOOT, OTHER_MOUNT, HELD_PARTITION, GROUP_NAME_TAKEN,
     SLOT_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,
     BOOT_LOADER, NEXT_ENTRY, CUSTOM_CFG, ENVIRONMENT, REBOOT_TOOL, FOREIGN_NEXT_ENTRY,
     DISK_DRIVER, NIC_DRIVER, NO_INTERFACE, ADDRESS, LOGIN_MISSING, LOGIN_LOCKED,

@@ -22,6 +22,7 @@ from .mounts import Place, place_of, read_mounts
 from .old_system import read_old_system
 from .rehearsals import read_rehearsals
 from .system import read_system
+from .volume_groups import read_volume_groups
 
 
 def read_facts(
@@ -47,6 +48,7 @@ def read_facts(
         "boot": _boot(place_of(runner, "/boot", root)),
         "mounts": read_mounts(root),
         "disks": disks,
+        "volume_groups": read_volume_groups(runner, disks, root),
         "system_disk": nodes[0] if nodes and not doubt else None,
         "system_disk_doubt": doubt,
         "esp": read_esp(disks, firmware["efi"], nodes[0] if nodes else None, root),

@@ -58,6 +58,7 @@ def facts() -> dict[str, Any]:
             {"target": "/", "device": "/dev/vda1", "fstype": "ext4", "options": "rw,relatime"},
             {"target": "/run", "device": "tmpfs", "fstype": "tmpfs", "options": "rw"},
         ],
+        "volume_groups": [],
         "disks": [
             {
                 "name": "/dev/vda",

@@ -68,9 +68,12 @@ class Host(Tree):
         self.write("boot/grub/grubenv", GRUB_ENVIRONMENT)
         self.write("usr/sbin/grub-reboot", "")
         self.write("usr/bin/grub-editenv", "")
+        self.volumes = '{"report": []}'
         self.runner = FakeRunner(handler=self.handle)
 
     def handle(self, argv, _stdin):
+        if argv[:2] == ("lvm", "pvs"):
+            return self.volumes
         assert argv[:4] == ("blkid", "-p", "-o", "export")
         return self.signatures.get(argv[4], "")
 
@@ -298,6 +301,25 @@ def test_a_second_disk_that_is_different_is_no_doubt(host):
     assert (disk["table"], disk["readonly"], disk["removable"]) == ("gpt", True, True)
     assert [part["name"] for part in disk["partitions"]] == ["bios", "dispatch", "VA"]
     assert disk["partitions"][0]["fstype"] == ""
+
+
+def test_volume_groups_are_told_with_their_disks(host):
+    host.disk("vdb", serial="LAB0002")
+    write_mbr(host.root / "dev/vdb", [(0x8E, 2048, 4096)])
+    host.partition("vdb", 1, 2048 * 512, 4096 * 512)
+    host.signatures["/dev/vdb1"] = "UUID=pv\nTYPE=LVM2_member\n"
+    row = {"pv_name": "/dev/vdb1", "vg_name": "VA", "pv_size": "9", "pe_start": "1", "pv_pe_count": "1"}
+    alone = {**row, "pv_name": "/dev/vdb2", "vg_name": ""}
+    gone = {**row, "pv_name": "[unknown]", "vg_name": "OLD"}
+    host.volumes = json.dumps({"report": [{"pv": [row, alone, gone]}]})
+    assert host.facts()["volume_groups"] == [{"name": "OLD", "disks": []}, {"name": "VA", "disks": ["/dev/vdb"]}]
+
+
+def test_volume_groups_of_a_host_without_lvm(host, monkeypatch):
+    assert host.facts()["volume_groups"] == []
+    host.signatures["/dev/vda1"] = "UUID=pv\nTYPE=LVM2_member\n"
+    host.volumes = "no JSON"
+    assert host.facts()["volume_groups"] == []
 
 
 def test_a_disk_that_cannot_be_read(host):

@@ -42,6 +42,17 @@ def check(context: Context) -> Iterator[Finding]:
     for partition in (disk or {}).get("partitions") or []:
         if partition["node"] not in (context.root.get("device"), kept):
             yield from _partition(context, disk or {}, partition)
+    yield from _groups(context)
+
+
+def _groups(context: Context) -> Iterator[Finding]:
+    """Find groups of the layout's names on other disks; those of the system disk go with its partitions."""
+    planned = {group["name"] for group in (context.layout or {}).get("volume_groups") or []}
+    own = (context.system_disk or {}).get("name")
+    for group in context.facts.get("volume_groups") or []:
+        others = [node for node in group["disks"] if node != own]
+        if group["name"] in planned and others:
+            yield find(kinds.GROUP_NAME_TAKEN, group=group["name"], disks=", ".join(others))
 
 
 def _root_stack(context: Context) -> Iterator[Finding]:
