@@ -151,13 +151,17 @@ function dr_boot_slot {
   if linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_arguments; then
     # On trial, what restarts an initramfs that hangs lies beside the slot's own.
     if [ -n "$dr_trial" -a -f "($dr_disk)/trial.cpio" ]; then
-      if initrd "($dr_volume)$dr_initrd" "($dr_disk)/trial.cpio"; then
-        boot
-      fi
-    elif initrd "($dr_volume)$dr_initrd"; then
+      set dr_beside="$dr_beside ($dr_disk)/trial.cpio"
+    fi
+    if initrd "($dr_volume)$dr_initrd" $dr_beside; then
       boot
     fi
   fi
+    # What lays an overlay over a root that is read only (root_overlay).
+    set dr_beside=""
+    if [ -f "($dr_volume)/boot/dualroot/root.cpio" ]; then
+      set dr_beside="($dr_volume)/boot/dualroot/root.cpio"
+    fi
   echo "dualroot: slot $1 cannot be loaded"
 }
 

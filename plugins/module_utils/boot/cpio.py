@@ -8,7 +8,7 @@ Nothing of the moment is in it, so equal content gives equal bytes and a second 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from .. import newc
@@ -18,17 +18,18 @@ _PRIVATE_FOLDER_MODE = 0o040700
 _PRIVATE_FILE_MODE = 0o100600
 
 
-def pack(files: Mapping[str, bytes]) -> bytes:
+def pack(files: Mapping[str, bytes], public: bool = False, folders: Collection[str] | None = None) -> bytes:
     """Return an archive of ``files`` (relative path to content), each 0600 and of root.
 
-    Folders are added: ``etc`` 0755 as everywhere, others 0700. Raises ``ValueError`` for a path that
-    is absolute or leads upwards.
+    Folders are added: ``etc`` 0755 as everywhere, others 0700. With ``public`` all are for everybody to read: an
+    archive changes the modes of folders that are there before it. With ``folders`` only those are added: an archive
+    also replaces a link of that name by a folder. Raises ``ValueError`` for a path that is absolute or leads upwards.
     """
-    folders = sorted({str(parent) for name in files for parent in _parents(name)})
+    parents = {str(parent) for name in files for parent in _parents(name)}
     archive = bytearray()
     inode = 1
-    for folder in folders:
-        mode = _FOLDER_MODE if folder == "etc" else _PRIVATE_FOLDER_MODE
+    for folder in sorted(parents if folders is None else parents & set(folders)):
+        mode = _FOLDER_MODE if public or folder == "etc" else _PRIVATE_FOLDER_MODE
         archive += newc.header(folder, inode, mode, 0)
         inode += 1
     for name in sorted(files):

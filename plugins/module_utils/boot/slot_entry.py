@@ -34,10 +34,15 @@ SCRIPT = """\
 #!/bin/sh
 # Tells the dispatcher which kernel of this slot to load: the newest one that has an initramfs.
 # Run by the kernel packages' hooks; run it by hand after a change of /etc/default/dualroot.
-# DUALROOT_ROOT names another root than /, for tests and chroots.
+# DUALROOT_ROOT names another root than /, for tests and chroots; DUALROOT_FROM the one whose kernels count.
 set -eu
 
 root="${DUALROOT_ROOT:-}"
+from="${DUALROOT_FROM:-$root}"
+# Below an overlay GRUB sees the slot's own root only: kernels go there first (root_overlay).
+if [ -z "$root" ] && [ -x /usr/local/sbin/dualroot-root ] && mountpoint -q /run/dualroot/root/lower; then
+    exec /usr/local/sbin/dualroot-root kernels
+fi
 target="$root/boot/dualroot/slot.cfg"
 DUALROOT_RUN=""
 DUALROOT_KERNEL_ARGUMENTS=""
@@ -50,13 +55,13 @@ fi
 
 # Prints RELEASE and INITRD of every kernel that could start.
 candidates() {
-    for kernel in "$root"/boot/vmlinuz-*; do
+    for kernel in "$from"/boot/vmlinuz-*; do
         release="${kernel##*/vmlinuz-}"
         case "$release" in
             *rescue* | *.dpkg-* | *.rpm* | *.old* | *.bak*) continue ;;
         esac
         for initrd in "initrd.img-$release" "initramfs-$release.img" "initrd-$release"; do
-            if [ -s "$kernel" ] && [ -s "$root/boot/$initrd" ]; then
+            if [ -s "$root/boot/vmlinuz-$release" ] && [ -s "$root/boot/$initrd" ]; then
                 printf '%s %s\\n' "$release" "$initrd"
                 break
             fi
@@ -140,8 +145,7 @@ def write(root: Path, run_id: str, arguments: Sequence[str]) -> kernels.Kernel:
     for path in HOOK_PATHS:
         _write(root / path, HOOK, 0o755)
     for name in SHADOWED:
-        if any((root / folder / name).exists() for folder in ("usr/sbin", "sbin", "usr/bin")):
-            _write(root / "usr/local/sbin" / name, SHADOW, 0o755)
+        _write(root / "usr/local/sbin" / name, SHADOW, 0o755)
     return found
 
 

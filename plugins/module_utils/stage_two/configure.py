@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 
 from ..archive.durable import write_file
-from . import fstab, trial
+from ..boot import fact, health, root_overlay
+from . import fstab
 from .work import Work
 
 #: Where the new system keeps the evidence of runs, as the old one did.
@@ -19,6 +20,7 @@ def run(work: Work) -> None:
     new = work.machine.places.new
     work.step("capture", lambda: _apply(work))
     work.step("fstab", lambda: fstab.write(new, work.resolved, work.plan["slot"]))
+    work.step("root", lambda: root_overlay.write(new, work.plan))
     work.step("crypttab", lambda: _clear_crypttab(new))
     work.step("trial", lambda: trial.write(new, work.dispatch, work.plan, work.capture))
     work.step("facts", lambda: _facts(work))

@@ -23,6 +23,10 @@ _ERRORS = {"ext4": "errors=remount-ro"}
 def render(layout: ResolvedLayout, slot: str, upto: str = "convert", before: str = "") -> str:
     """Return the fstab of the system in ``slot``; ``before`` is the one that the payload brought."""
     systems = layout.slot_file_systems(slot, upto)
+    overlay = layout.slots[slot].overlay
+    if overlay.read_only:
+        # The initramfs mounts it: what is named here would be mounted again, over what is there (systemd-remount-fs).
+        systems = tuple(system for system in systems if system.on != layout.slots[slot].root)
     lines = [_line(system, layout, slot) for system in systems]
     taken = {system.mount for system in systems}
     return _HEAD.format(layout=layout.name) + "".join(lines) + "".join(_kept(before.splitlines(), taken))
@@ -45,6 +49,10 @@ def _line(system: ResolvedFileSystem, layout: ResolvedLayout, slot: str) -> str:
         options = _ERRORS.get(system.kind, _DEFAULT)
     # fsck passes (fstab(5)): the root first, XFS never.
     check = 0 if system.kind == "xfs" else 1 if is_root else 2
+    overlay = layout.slots[slot].overlay
+    if overlay.needs_data and system.on == overlay.data:
+        # The initramfs has checked it, and it is in use.
+        check = 0
     return f"UUID={system.uuid} {system.mount} {system.kind} {options} 0 {check}\n"
 
 
