@@ -59,7 +59,14 @@ def read_layout(runner: Runner, disk_node: str, root: Path = sysfs.ROOT) -> Obse
         volume_groups=groups,
         file_systems=tuple(_file_systems(runner, devices, root)),
         problems=table.problems,
+        overlays={one.target: _upper(one.options) for one in mounts(root) if one.fstype == "overlay"},
     )
+
+
+def _upper(options: str) -> str:
+    """Return ``upperdir`` of an overlay's options (overlayfs.rst), empty where it has none."""
+    words = (word.partition("=") for word in options.split(","))
+    return next((value for name, _equals, value in words if name == "upperdir"), "")
 
 
 def _groups(runner: Runner, name: str, root: Path) -> tuple[ObservedVolumeGroup, ...]:
