@@ -91,6 +91,10 @@ running:
   description: The slot that runs.
   returned: success
   type: str
+event:
+  description: What the move is told as once it is done, V(rolled_back), or V(good) where it goes to the newer system.
+  returned: success
+  type: str
 why:
   description: Why that is so, in words.
   returned: success
@@ -129,6 +133,7 @@ def work(module):
         "target_kind": record.kind if record else "bundle",
         "target_name": f"{record.name} {record.version}" if record else "",
         "running": host.running,
+        "event": rollback.event(host, chosen.target),
         "why": chosen.why,
         "diff": {"before": slots.describe(state), "after": slots.describe(after)},
     }

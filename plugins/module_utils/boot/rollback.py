@@ -61,6 +61,12 @@ def other(slot: str) -> str:
     return "b" if slot == "a" else "a"
 
 
+def event(host: Host, target: str) -> str:
+    """Return what the move is told as: going on to the newer system is no rollback, and can be rolled back."""
+    left, there = host.records.get(host.running), host.records.get(target)
+    return "good" if left and there and there.installed > left.installed else "rolled_back"
+
+
 def change(state: SlotState, running: str, target: str) -> SlotState:
     """Return the state in which the dispatcher boots ``target`` next.
 

@@ -26,7 +26,8 @@ OTHER_BUNDLE = FaultKind(
     phase="preflight",
     what="The host is converted already, by bundle {found}; this run brings {wanted}",
     why="migrate turns an old system into a dual system once; it never replaces a converted one.",
-    how="Take the host out of this run (--limit), or give the bundle and layout that it was converted with.",
+    how="Use the update playbook, which installs {wanted} into the slot that does not run; or take the host out of "
+    "this run (--limit).",
 )
 LOST_FROM_BATCH = FaultKind(
     id="migrate.lost_from_batch",

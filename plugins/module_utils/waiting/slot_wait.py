@@ -54,6 +54,8 @@ class SlotLimits:
     reboot: float = 400.0
     #: from the first login after a fall back until the host has written down why
     reason: float = 60.0
+    #: from the first login in a slot on trial until its checks have begun; slots of an early release have none
+    health: float = 20.0
     pause: float = 2.0
 
 
@@ -70,6 +72,7 @@ class SlotWait:
         self.reason = ""
         #: What the checks of the slot said last while they had not passed.
         self._checks = ""
+        self._there_since: float | None = None
         self._back_since: float | None = None
         self._refused_since: float | None = None
 
@@ -125,7 +128,7 @@ class SlotWait:
 
     def _slot(self, now: float, state: NewSystem, answer: Answer | None) -> SlotDecision:
         if state.slot == self.wanted.slot:
-            return self._wanted_slot(state, answer)
+            return self._wanted_slot(now, state, answer)
         self._checks = ""
         self._back_since = now if self._back_since is None else self._back_since
         self.reason = self._reason_in(answer.outcomes if answer else ())
@@ -134,12 +137,16 @@ class SlotWait:
         why = self.reason or "the host wrote down no reason"
         return Failed("fell_back", _record(kinds.FELL_BACK, slot=self.wanted.slot, running=state.slot, reason=why))
 
-    def _wanted_slot(self, state: NewSystem, answer: Answer | None) -> SlotDecision:
+    def _wanted_slot(self, now: float, state: NewSystem, answer: Answer | None) -> SlotDecision:
         self.boot_ids["new"] = state.boot_id
         if self.wanted.run_id and state.run_id != self.wanted.run_id:
             found = state.run_id or "none"
             return _failed(common.FOREIGN_RUN, system=f"slot {state.slot}", found=found, wanted=self.wanted.run_id)
-        health = (answer.health if answer else None) or {"result": "passed"}
+        self._there_since = now if self._there_since is None else self._there_since
+        health = answer.health if answer else None
+        if health is None and (state.slot_state != "trying" or now - self._there_since >= self.limits.health):
+            return Finished("started")
+        health = health or {"result": "not begun"}
         if health.get("result") == "passed":
             return Finished("started")
         # Its own checks decide: where they fail to the end, the slot restarts by itself, and writes down why.

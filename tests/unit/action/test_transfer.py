@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
 pytest.importorskip("ansible")
 
 from ansible_collections.dualroot.migrate.plugins.action.transfer import ActionModule  # noqa: E402
+
+FILE = {"src": "/srv/p.zst", "dest": "/var/x/p.zst", "sha256": "a" * 64, "size": 5}
 
 
 class Connection:
@@ -47,3 +50,16 @@ def test_nothing_to_take_out(transport: str, ssh_args: str) -> None:
     connection = Connection(transport, ssh_args)
     action_on(connection)._stop_compressing()
     assert (connection.options["ssh_args"], connection.resets) == (ssh_args, 0)
+
+
+def test_files_and_their_parts_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = MagicMock(args={"state": "absent", "files": [dict(FILE)]}, check_mode=False, async_val=0)
+    task.action = "dualroot.migrate.transfer"
+    action = ActionModule(task, MagicMock(), MagicMock(), MagicMock(), MagicMock(), MagicMock())
+    shell = MagicMock(return_value={"rc": 0, "stdout": "DUALROOT-REMOVED\n", "stderr": ""})
+    monkeypatch.setattr(action, "_low_level_execute_command", shell)
+    result = action.run(task_vars={"inventory_hostname": "gate"})
+    assert (result["changed"], result["sent"]) == (True, [])
+    text = shell.call_args.args[0]
+    assert f"for i in /var/x/p.zst /var/x/p.zst.{'a' * 16}.part; do" in text
+    assert "rmdir /var/x" in text

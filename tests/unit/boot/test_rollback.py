@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import rollback
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot.records import Outcome
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot.records import Outcome, SlotRecord
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
@@ -31,6 +33,19 @@ def test_a_named_slot_goes_on_from_there():
     back = host("good", "good", "a", ("b", "good", ""), ("a", "rolled_back", ""))
     assert rollback.choose(back, "b").needed
     assert not rollback.choose(back, "a").needed
+
+
+def test_going_on_to_the_newer_system_can_be_rolled_back():
+    def record(slot, installed):
+        return SlotRecord(slot, "bundle", "n", "1", "va", "r", installed)
+
+    records = {"a": record("a", "2026-01-01T00:00:00Z"), "b": record("b", "2026-02-01T00:00:00Z")}
+    back = replace(host("good", "good", "a", ("a", "rolled_back", "")), records=records)
+    assert rollback.event(back, "b") == "good"
+    assert rollback.event(replace(back, running="b"), "a") == "rolled_back"
+    assert rollback.event(replace(back, records={}), "b") == "rolled_back"
+    on = host("good", "good", "b", ("a", "rolled_back", ""), ("b", "good", ""))
+    assert rollback.choose(on).target == "a"
 
 
 def test_an_update_after_a_rollback_can_be_rolled_back():

@@ -98,6 +98,14 @@ def test_the_checks_of_the_slot_decide():
     assert play(wait, (200, DARK), (260, replace(NEW, health={"result": "passed"}))) == [WAIT, Finished("started")]
 
 
+def test_checks_that_have_not_begun_get_a_moment():
+    wait = make()
+    trying = replace(NEW, slots={"dr_b": "trying"})
+    assert play(wait, (50, trying), (69, trying), (70, trying)) == [WAIT, WAIT, Finished("started")]
+    assert wait.line(71) == "   1:11  slot b runs, its checks: not begun"
+    assert make().step(50, replace(NEW, slots={"dr_b": "good"})) == Finished("started")
+
+
 def test_the_slot_of_another_run():
     decision = make().step(9, replace(NEW, arguments={"slot": "b", "run": "other"}))
     assert failed_with(decision) == ("failed", "convert.foreign_run")
