@@ -97,12 +97,16 @@ def page(folder: Path = RESULTS) -> str:
     boots = read("boots.jsonl", folder)
     if boots:
         parts.append(_boots(boots))
+    updates = read("updates.jsonl", folder)
+    if updates:
+        parts.append(_updates(updates))
     faults = read("faults.jsonl", folder)
     if faults:
         rows = [[one["row"], one["outcome"], one["count"], one["proof"], one["level"]] for one in faults]
-        parts.append(
-            "## Other faults\n\n" + table(("fault", "outcome", "times", "proof that it landed", "level"), rows)
-        )
+        text = "## Other faults\n\n"
+        if any(one["outcome"] == "GOOD SLOT" for one in faults):
+            text += "GOOD SLOT: a converted host is back, by itself, in the slot that ran before.\n\n"
+        parts.append(text + table(("fault", "outcome", "times", "proof that it landed", "level"), rows))
     fuzz = read("fuzz.jsonl", folder)
     if fuzz:
         rows = [
@@ -153,3 +157,30 @@ def _boots(lines: Sequence[Line]) -> str:
     rows = [[one["combo"], one["cuts"], one["class"], one["proof"]] for one in lines]
     text = "## Cuts during boots of a good slot\n\n"
     return text + table(("machine", "cuts in a row", "then", "proof"), rows)
+
+
+def _updates(lines: Sequence[Line]) -> str:
+    wrong = [line for line in lines if not line["ok"]]
+    started = sum(line["started"] for line in lines)
+    text = "## Power cuts of updates and rollbacks\n\n"
+    text += "A whole converted host (Debian 13, layout `va`) is updated and rolled back by the playbooks, every\n"
+    text += "write of both systems and of GRUB logged. In every state the slot state is read as GRUB reads it, the\n"
+    text += "file systems of the slots are brought to order as a start does, and the files of the slot that ran are\n"
+    text += "compared with what they were (but for what a running system writes by itself, as `/var`); so are those\n"
+    text += "of the other slot where it may start. "
+    text += f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started as well, "
+    text += "until the host let its user in.\n\n"
+    names = {"KEPT": "the slot that ran", "NEW": "the other slot, complete", "BRICK": "anything else"}
+    head = ("", "states", *(f"next start: {shown}" for shown in names.values()))
+    for title, name in (("cut of", "part"), ("slots at the cut", "moment"), ("last write to", "region")):
+        groups: dict[str, Counter[str]] = {}
+        for line in lines:
+            groups.setdefault(line[name], Counter())[line["class"]] += 1
+        rows = [
+            [value, sum(one.values()), *(one[kind] or "" for kind in names)] for value, one in sorted(groups.items())
+        ]
+        text += table((title, *head[1:]), rows) + "\n"
+    if wrong:
+        rows = [[line["part"], line["point"], line["moment"], line["problem"]] for line in wrong]
+        text += table(("cut of", "state", "slots", "problem"), rows) + "\n"
+    return text + "The seed, the state and the proof of each are in `tests/crash/results/updates.jsonl`.\n"

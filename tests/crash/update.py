@@ -15,6 +15,7 @@ import argparse
 import hashlib
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -129,7 +130,7 @@ def _wanted(recorded: Recorded) -> dict[str, dict[str, str]]:
     """Return what slot a held before the update, and slot b when it was first allowed to start."""
     first, last = recorded.parts["update"]
     allowed = [
-        index for index in control_writes(recorded.log, first, last) if _says(recorded.log, index, "b", "trying")
+        index for index in control_writes(recorded.log, first, last) if state_in(recorded.log, index, "b") == "trying"
     ]
     if not allowed:
         raise NotRecorded("the update never let slot b start")
@@ -154,8 +155,10 @@ def control_writes(log: WriteLog, first: int, last: int) -> list[int]:
     return found
 
 
-def _says(log: WriteLog, index: int, slot: str, state: str) -> bool:
-    return f"\ndr_{slot}={state}\n".encode() in log.data(log.entries[index])
+def state_in(log: WriteLog, index: int, slot: str) -> str:
+    """Return what a write of the slot state says of a slot."""
+    found = re.search(rf"\ndr_{slot}=(\w+)\n".encode(), log.data(log.entries[index]))
+    return found[1].decode() if found else ""
 
 
 def content(layout: ResolvedLayout, slot: str, image: Path, at: Path) -> dict[str, str]:
