@@ -264,11 +264,14 @@ def test_the_status_file_tells_how_far_it_is(bench: Bench) -> None:
 def test_leftovers_of_a_cut_are_unmounted_first(bench: Bench) -> None:
     line = f"90 28 253:3 / {bench.mount} rw,relatime - ext4 /dev/mapper/VB-root rw\n"
     (bench.root / "proc/self/mountinfo").write_text(line)
-    bench.runner.handler = lambda argv, stdin: (
-        (bench.root / "proc/self/mountinfo").write_text("") and None
-        if argv[0] == "umount"
-        else bench.command(argv, stdin)
-    )
+
+    def command(argv: Any, stdin: bytes | None) -> Any:
+        if argv[0] == "umount":
+            (bench.root / "proc/self/mountinfo").write_text("")
+            return None
+        return bench.command(argv, stdin)
+
+    bench.runner.handler = command
     bench.install()
     assert ("umount", str(bench.mount)) in bench.runner.calls
 
