@@ -8,8 +8,7 @@ import os
 import subprocess
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import _trial_script, slot_state
-from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import trial
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import _trial_script, slot_state, trial
 
 CAPTURE = {
     "ssh": {"ports": [22]},
@@ -33,22 +32,44 @@ IP address       HW type     Flags       HW address            Mask     Device
 """
 
 
+DEAD = "network dead: nobody logged in"
+#: A systemd whose units are all as they should be.
+SYSTEMD = 'case "$*" in "is-active --quiet "*) exit 0 ;; *) exit 3 ;; esac'
+
+
+JOBS = """case "$1" in
+list-jobs) echo " 12 db.service      start running"; echo " 13 multi-user.target start waiting" ;;
+*) exit 3 ;;
+esac"""
+OPERATORS_UNIT = """case "$*" in
+"is-active --quiet multi-user.target") exit 0 ;;
+"show -p Requires --value boot-complete.target") echo dualroot-health.service mine.service ;;
+"is-active mine.service") echo failed ;;
+*) exit 3 ;;
+esac"""
+HEALTH_RUNS = OPERATORS_UNIT.replace("echo failed", "echo activating")
+
+
 class Slot:
     """The files that the guard reads; ``run`` runs it, and tells whether it restarted the machine."""
 
     def __init__(self, folder):
         self.folder = folder
         self.dispatch, self.proc, self.bin = folder / "dispatch", folder / "proc", folder / "bin"
-        for path in (self.dispatch, self.proc / "net", self.bin):
+        self.state = folder / "state"
+        self.capture = CAPTURE
+        for path in (self.dispatch, self.proc / "net", self.bin, self.state):
             path.mkdir(parents=True)
         state = slot_state.mark_trying(slot_state.initial(("a", "b")), "a", 2)
         (self.dispatch / "state").write_bytes(slot_state.serialize(state))
         (self.proc / "uptime").write_text("901.23 1000.00\n")
         (self.proc / "sysrq-trigger").touch()
         self.write(port="0016", state="0A", address="192.0.2.7", flags="0x2")
-        self.command("systemctl", 'test "$1 $2 $3" = "is-active --quiet multi-user.target"')
+        self.command("systemctl", SYSTEMD)
         for name in ("ping", "mount", "mountpoint", "sync"):
             self.command(name, "exit 0")
+        # What listens on the machine that runs the tests is none of the slot's.
+        self.command("bash", 'case "$2" in */dev/tcp/*) echo SSH- ;; esac')
         # Only the time that the record gets before the restart is waited for.
         self.command("sleep", 'test "$1" != 15 || exec /bin/sleep 1')
 
@@ -63,15 +84,16 @@ class Slot:
         path.write_text(f"#!/bin/sh\n{body}\n")
         path.chmod(0o755)
 
-    def run(self):
+    def run(self, *words):
         guard = self.folder / "guard"
-        guard.write_text(trial.guard_text({"trial_limit": 900, "slot": "a", "run_id": "run-1"}, CAPTURE))
+        guard.write_text(trial.guard_text({"trial_limit": 900, "slot": "a", "run_id": "run-1"}, self.capture))
         environment = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
             "DUALROOT_DISPATCH": str(self.dispatch),
             "DUALROOT_PROC": str(self.proc),
+            "DUALROOT_RUN": str(self.state),
         }
-        subprocess.run(["sh", str(guard)], env=environment, check=True, timeout=60)
+        subprocess.run(["sh", str(guard), *words], env=environment, check=True, timeout=60)
         return (self.proc / "sysrq-trigger").read_text() == "b\n"
 
     @property
@@ -101,17 +123,97 @@ def test_a_slot_that_is_marked_good_is_left_alone(slot):
     ("change", "reason"),
     [
         (lambda slot: slot.command("systemctl", "exit 3"), "the system has not come up as a whole"),
+        (
+            lambda slot: slot.command("systemctl", JOBS),
+            "the system has not come up as a whole, it waits for db.service",
+        ),
+        (
+            lambda slot: slot.command("systemctl", OPERATORS_UNIT),
+            "boot-complete.target needs mine.service, which failed",
+        ),
+        (lambda slot: slot.command("systemctl", HEALTH_RUNS), "the health checks did not end"),
         (lambda slot: slot.write(port="0050"), "no sshd listens"),
+        (lambda slot: slot.command("bash", "exit 1"), "sshd does not answer"),
         (lambda slot: slot.write(state="01"), "no sshd listens"),
-        (lambda slot: slot.write(address="192.0.2.70"), "the address 192.0.2.7 is missing"),
-        (lambda slot: slot.write(flags="0x0"), "the gateway 192.0.2.1 does not answer"),
+        (lambda slot: slot.write(address="192.0.2.70"), "network dead: the address 192.0.2.7 is missing"),
+        (lambda slot: slot.write(flags="0x0"), f"{DEAD}, and the gateway 192.0.2.1 does not answer"),
     ],
-    ids=["not up", "sshd on another port", "sshd does not listen", "network dead", "gateway silent"],
+    ids=[
+        *("not up", "a job waits", "an operator's unit", "checks run", "sshd on another port", "sshd broken"),
+        *("sshd does not listen", "network dead", "gateway silent"),
+    ],
 )
 def test_a_slot_that_nobody_can_reach_restarts(slot, change, reason):
     change(slot)
     assert slot.run()
     assert slot.reason == reason
+
+
+def test_a_required_check_that_failed_ends_the_try_at_once(slot):
+    (slot.proc / "uptime").write_text("61.00 1.00\n")
+    (slot.state / "health-failed").write_text("required check 'mine' ended with status 1\n")
+    assert slot.run()
+    assert slot.reason == "required check 'mine' ended with status 1"
+
+
+def test_somebody_from_outside_proves_the_network(slot):
+    (slot.proc / "uptime").write_text("60.00 1.00\n")
+    slot.write(flags="0x0")
+    connection = "   1: 070200C0:0016 630200C0:C350 01 00000000:00000000 00:00000000 00000000     0        0 2\n"
+    loopback = connection.replace("630200C0", "0100007F")
+    tcp = slot.proc / "net/tcp"
+    # The first look is before the limit, then the time is up.
+    slot.command("sleep", f'test "$1" != 5 || echo 901.00 1.00 >{slot.proc}/uptime')
+    before = tcp.read_text()
+    tcp.write_text(before + connection)
+    assert not slot.run()
+    (slot.proc / "uptime").write_text("60.00 1.00\n")
+    tcp.write_text(before + loopback)
+    assert slot.run()
+    assert slot.reason.startswith(DEAD)
+
+
+def test_the_start_of_a_try_is_noted(slot):
+    (slot.proc / "uptime").write_text("60.00 1.00\n")
+    slot.command("sleep", f"echo 901.00 1.00 >{slot.proc}/uptime; exec /bin/sleep 0.5")
+    assert not slot.run()
+    assert (slot.dispatch / "runs/run-1/trial.log").read_text().endswith("slot=a left=2 started\n")
+
+
+@pytest.mark.parametrize(("known", "flags"), [(True, "0x2"), (False, "0x0")])
+def test_a_leased_gateway_is_asked(slot, known, flags):
+    slot.capture = {"network": {"interfaces": [{"dhcp4": True}]}}
+    slot.write(flags=flags)
+    route = "Iface\tDestination\tGateway \tFlags\neth0\t00000000\t010200C0\t0003\t0\t0\n"
+    (slot.proc / "net/route").write_text(route)
+    assert slot.run() is not known
+    assert slot.reason == ("" if known else f"{DEAD}, and the gateway 192.0.2.1 does not answer")
+
+
+def test_a_lease_is_missed(slot):
+    slot.capture = {"network": {"interfaces": [{"dhcp4": True}]}}
+    slot.write(address="127.0.0.1")
+    assert slot.run()
+    assert slot.reason == "network dead: no address was leased"
+
+
+@pytest.mark.parametrize(("flags", "there"), [("80", True), ("88", False)])
+def test_an_address_of_ipv6(slot, flags, there):
+    slot.capture = {"network": {"interfaces": [{"addresses": ["2001:db8::7/64"]}]}}
+    (slot.proc / "net/if_inet6").write_text(f"20010db8000000000000000000000007 02 40 00 {flags}     eth0\n")
+    assert slot.run() is not there
+    assert slot.reason == ("" if there else "network dead: the address 2001:db8::7 is missing")
+
+
+def test_one_of_two_gateways_is_enough(slot):
+    routes = [{"to": "0.0.0.0/0", "via": "192.0.2.254"}, {"to": "0.0.0.0/0", "via": "192.0.2.1"}]
+    slot.capture = {"network": {"interfaces": [{"addresses": ["192.0.2.7/24"], "routes": routes}]}}
+    assert not slot.run()
+
+
+def test_a_restart_in_order_is_told_from_others(slot):
+    assert not slot.run("stopped")
+    assert slot.reason == "it was restarted in order, by a person or a program"
 
 
 def test_it_restarts_also_where_nothing_can_be_recorded(slot):

@@ -1,28 +1,34 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Private to ``stage_two.trial``: the scripts of the trial guard. ``@NAME@`` marks what is filled in.
+"""Private to ``trial``: the scripts of the trial guard. ``@NAME@`` marks what is filled in.
 
 They live in Python and not in files of their own because module_utils travel as Python modules only.
 """
 
-GUARD = """\
-#!/bin/sh
-# dualroot.migrate: this slot is on trial. Written by dualroot.migrate.
+GUARD = r"""#!/bin/sh
+# dualroot.migrate: this slot is on trial. Written by dualroot.migrate; see docs/health-checks.md.
 #
-# When the time is up and nobody marked the slot good, the system is looked at: does it run as a whole, does sshd
-# listen, has it its addresses, does its gateway answer? If not, nobody can reach it, and it restarts. The dispatcher
-# counts the tries, and boots the good slot or the recovery system after the last one.
+# A required check that fails for good restarts the system at once. When the time is up and nobody marked the slot
+# good, the system is looked at: does it run as a whole, does sshd answer, has it its addresses, does its gateway
+# answer? If not, nobody can reach it, and it restarts. The dispatcher counts the tries, and boots the good slot or
+# the recovery system after the last one. What ended the try is written to the dispatch file system.
 
 limit=@LIMIT@
 slot=@SLOT@
+# In hexadecimal, as the files of /proc/net have them.
 ports='@PORTS@'
 addresses='@ADDRESSES@'
+addresses6='@ADDRESSES6@'
 gateways='@GATEWAYS@'
+gateways6='@GATEWAYS6@'
+leases='@LEASES@'
 dispatch=${DUALROOT_DISPATCH:-/boot/dispatch}
 proc=${DUALROOT_PROC:-/proc}
+state=${DUALROOT_RUN:-/run/dualroot}
 log=$dispatch/runs/@RUN@/trial.log
 # The kernel's own trigger: a restart that waits for nothing (Documentation/admin-guide/sysrq.rst).
 trigger=$proc/sysrq-trigger
+somebody_came=''
 
 uptime_seconds() {
     read -r up _ <"$proc/uptime"
@@ -38,16 +44,82 @@ say() {
     echo "dualroot: trial of slot $slot: $*" >/dev/kmsg 2>/dev/null || echo "dualroot: trial of slot $slot: $*"
 }
 
+# -- does it run ----------------------------------------------------------------------------------
+
+# A systemd that hangs must not hang the guard.
+ask_systemd() { timeout 20 systemctl "$@" 2>/dev/null; }
+
+waited_for() { ask_systemd list-jobs --no-legend | sed -n 's/^ *[0-9]* \([^ ]*\) .* running *$/\1/p' | head -n 3; }
+
+system_problem() {
+    if ! ask_systemd is-active --quiet multi-user.target; then
+        # Unquoted: the names in one line.
+        # shellcheck disable=SC2046
+        set -- $(waited_for)
+        echo "the system has not come up as a whole${1:+, it waits for $*}"
+    elif ! ask_systemd is-active --quiet boot-complete.target; then
+        for unit in $(ask_systemd show -p Requires --value boot-complete.target); do
+            if [ "$(ask_systemd is-active "$unit")" = failed ]; then
+                echo "boot-complete.target needs $unit, which failed"
+                return
+            fi
+        done
+        echo "the health checks did not end"
+    fi
+}
+
+# -- can it be reached ----------------------------------------------------------------------------
+
+# proc_net_tcp.txt: local address and port, remote ones, then the state; 0A is LISTEN, 01 ESTABLISHED.
 sshd_listens() {
     for port in $ports; do
-        # proc_net_tcp.txt: local address and port, remote ones, then the state; 0A is LISTEN.
         grep -Eqs ":$port [0-9A-F]+:[0-9A-F]+ 0A " "$proc/net/tcp" "$proc/net/tcp6" && return 0
     done
     return 1
 }
 
+# A socket of systemd listens also where the sshd behind it cannot start, so one has to answer, wherever it listens.
+sshd_answers() {
+    command -v bash >/dev/null || return 0
+    for port in $ports; do
+        for address in 127.0.0.1 $addresses ::1; do
+            greeting=$(timeout 10 bash -c "exec 3<>/dev/tcp/$address/$((0x$port)) && head -c 4 <&3" 2>/dev/null)
+            [ "$greeting" != SSH- ] || return 0
+        done
+    done
+    return 1
+}
+
+# A connection from another machine proves the network, whatever a gateway says: most likely it is the controller.
+look_for_somebody() {
+    for port in $ports; do
+        if grep -Ehs ": [0-9A-F]+:$port [0-9A-F]+:[0-9A-F]+ 01 " "$proc/net/tcp" "$proc/net/tcp6" |
+            grep -Eqv ' (0000000000000000FFFF0000)?[0-9A-F]{6}7F:[0-9A-F]+ 01 | 0{24}01000000:[0-9A-F]+ 01 '; then
+            somebody_came=yes
+        fi
+    done
+}
+
 has_address() {
-    grep -A1 -Es "\\\\|-- $1\\$" "$proc/net/fib_trie" | grep -q 'host LOCAL'
+    grep -A1 -Es "\\|-- $1\$" "$proc/net/fib_trie" | grep -q 'host LOCAL'
+}
+
+# if_inet6: address, index, prefix, scope, flags; 08 in the flags: another machine has the address already (DADFAILED).
+has_address6() {
+    grep -is "^$1 " "$proc/net/if_inet6" | grep -Eqv '^([^ ]+ +){4}.[89a-f] '
+}
+
+has_lease() {
+    grep -B1 -s 'host LOCAL' "$proc/net/fib_trie" | grep -E '\|-- [0-9]' | grep -qv -- '-- 127\.'
+}
+
+# The gateways that the kernel was given, where none is known beforehand: flags 3 are up and gateway.
+leased_gateways() {
+    grep -Es '^[^	]+	00000000	' "$proc/net/route" | while read -r _ _ gateway flags _; do
+        [ $((0x$flags & 3)) -ne 3 ] ||
+            printf '%d.%d.%d.%d\n' "0x${gateway#??????}" "0x$(echo "$gateway" | cut -c 5-6)" \
+                "0x$(echo "$gateway" | cut -c 3-4)" "0x$(echo "$gateway" | cut -c 1-2)"
+    done | sort -u
 }
 
 gateway_answers() {
@@ -61,52 +133,121 @@ gateway_answers() {
     return 1
 }
 
-problem() {
-    if ! systemctl is-active --quiet multi-user.target; then
-        echo "the system has not come up as a whole"
-        return
-    fi
-    if ! sshd_listens; then
-        echo "no sshd listens"
-        return
-    fi
+gateway6_answers() {
+    # Its neighbours are told by ip alone; without it nothing is known against the gateway.
+    command -v ip >/dev/null || return 0
+    for _ in 1 2 3; do
+        # A packet to anywhere (an address for documentation) goes by the gateway.
+        timeout 4 bash -c 'echo >/dev/udp/2001:db8::1/9' 2>/dev/null
+        ping -6 -c 1 -W 2 "$1" >/dev/null 2>&1 && return 0
+        sleep 1
+        ip -6 neigh show to "$1" 2>/dev/null | grep lladdr | grep -qv FAILED && return 0
+    done
+    return 1
+}
+
+any_gateway_answers() {
+    for one in $gateways; do ! gateway_answers "$one" || return 0; done
+    for one in $gateways6; do ! gateway6_answers "$one" || return 0; done
+    return 1
+}
+
+network_problem() {
+    [ -z "$somebody_came" ] || return 0
     for one in $addresses; do
-        has_address "$one" || { echo "the address $one is missing"; return; }
+        has_address "$one" || { echo "network dead: the address $one is missing"; return; }
     done
-    for one in $gateways; do
-        gateway_answers "$one" || { echo "the gateway $one does not answer"; return; }
+    for one in $addresses6; do
+        has_address6 "${one%%=*}" || { echo "network dead: the address ${one#*=} is missing"; return; }
     done
+    if [ -n "$leases" ]; then
+        has_lease || { echo "network dead: no address was leased"; return; }
+        [ -n "$gateways$gateways6" ] || gateways=$(leased_gateways)
+    fi
+    # One answer is enough: nobody logged in, but somebody could.
+    if [ -n "$gateways$gateways6" ] && ! any_gateway_answers; then
+        # shellcheck disable=SC2086
+        set -- $gateways $gateways6
+        echo "network dead: nobody logged in, and the gateway $* does not answer"
+    fi
 }
 
-record() {
-    mountpoint -q "$dispatch" || mount "$dispatch" || return
-    mount -o remount,rw "$dispatch" || return
-    mkdir -p "${log%/*}" && echo "uptime=$(uptime_seconds) slot=$slot reason=$1" >>"$log"
+problem() {
+    found=$(system_problem)
+    if [ -n "$found" ]; then echo "$found"; return; fi
+    sshd_listens || { echo "no sshd listens"; return; }
+    sshd_answers || { echo "sshd does not answer"; return; }
+    network_problem
+}
+
+# -- what is left behind --------------------------------------------------------------------------
+
+write_line() {
+    mkdir -p "${log%/*}" && echo "uptime=$(uptime_seconds) slot=$slot $1" >>"$log"
     sync -f "$log"
-    mount -o remount,ro "$dispatch"
 }
 
+# Under the lock of everybody who writes there; without flock rather unlocked than not at all.
+record() {
+    [ -n "${2:-}" ] || mountpoint -q "$dispatch" || mount "$dispatch" || return
+    mountpoint -q "$dispatch" || return
+    (
+        if command -v flock >/dev/null; then
+            exec 9<"$dispatch"
+            flock -w 8 9
+        fi
+        if grep -q "^[^ ]* $dispatch [^ ]* ro[, ]" "$proc/mounts"; then
+            mount -o remount,rw "$dispatch" || exit 1
+            write_line "$1"
+            mount -o remount,ro "$dispatch"
+        else
+            write_line "$1"
+        fi
+    )
+}
+
+# Called by the health checks' unit when the system goes down in order.
+if [ "${1:-}" = stopped ]; then
+    ! is_on_trial || record 'reason=it was restarted in order, by a person or a program'
+    exit 0
+fi
+
+give_up() {
+    say "$1 after $(uptime_seconds) s: it restarts"
+    # In the background: a disk that does not answer must not hold the restart up.
+    ( record "reason=$1"; sync ) >/dev/null 2>&1 &
+    sleep 15
+    echo b >"$trigger"
+    exit 0
+}
+
+# Only when systemd has mounted it, which must not find it mounted already.
+note_start() {
+    if [ -z "$noted" ] && mountpoint -q "$dispatch"; then
+        noted=yes
+        left=$(grep -a '^dr_tries=' "$dispatch/state" | tail -n 1)
+        ( record "left=${left#*=} started" no-mount ) >/dev/null 2>&1 &
+    fi
+}
+
+noted=''
 while [ "$(uptime_seconds)" -lt "$limit" ]; do
     is_on_trial || exit 0
+    note_start
+    look_for_somebody
+    [ ! -s "$state/health-failed" ] || give_up "$(head -n 1 "$state/health-failed")"
     sleep 5
 done
 is_on_trial || exit 0
 reason=$(problem)
-if [ -z "$reason" ]; then
-    say "nobody marked it good within $limit s, but it can be reached: it stays"
-    exit 0
-fi
-say "$reason after $limit s: it restarts"
-# In the background: a disk that does not answer must not hold the restart up.
-( record "$reason"; sync ) >/dev/null 2>&1 &
-sleep 15
-echo b >"$trigger"
+[ -z "$reason" ] || give_up "$reason"
+say "nobody marked it good within $limit s, but it can be reached: it stays"
 """
 
 UNIT = """\
 # Written by dualroot.migrate.
 [Unit]
-Description=Restart a slot on trial that nobody can reach
+Description=Restart a slot on trial that is not healthy or that nobody can reach
 ConditionKernelCommandLine=dualroot.trial
 # Before anything that may fail or hang, and through emergency and rescue mode too.
 DefaultDependencies=no
@@ -134,4 +275,23 @@ EARLY = """\
         echo b >/proc/sysrq-trigger
     fi
 ) </dev/null >/dev/null 2>&1 &
+"""
+
+EARLY_WANTS = """\
+# dualroot.migrate: the same for an initramfs that runs systemd, as those of dracut do.
+[Unit]
+Wants=dualroot-early.service
+"""
+
+EARLY_UNIT = """\
+# dualroot.migrate: on boots of a slot on trial. The change to the real root stops it.
+[Unit]
+Description=Restart if the initramfs does not find its root
+ConditionPathExists=/etc/initrd-release
+DefaultDependencies=no
+
+[Service]
+ExecStart=/bin/sh -c 'sleep @SECONDS@; \\
+echo "dualroot: the initramfs has not found its root within @SECONDS@ s: it restarts" >/dev/kmsg; \\
+echo b >/proc/sysrq-trigger'
 """

@@ -15,6 +15,7 @@ from .. import newc
 
 _FOLDER_MODE = 0o040755
 _PRIVATE_FOLDER_MODE = 0o040700
+_FILE_MODE = 0o100644
 _PRIVATE_FILE_MODE = 0o100600
 
 
@@ -27,6 +28,7 @@ def pack(files: Mapping[str, bytes], public: bool = False, folders: Collection[s
     """
     parents = {str(parent) for name in files for parent in _parents(name)}
     archive = bytearray()
+    file_mode = _FILE_MODE if public else _PRIVATE_FILE_MODE
     inode = 1
     for folder in sorted(parents if folders is None else parents & set(folders)):
         mode = _FOLDER_MODE if public or folder == "etc" else _PRIVATE_FOLDER_MODE
@@ -34,7 +36,7 @@ def pack(files: Mapping[str, bytes], public: bool = False, folders: Collection[s
         inode += 1
     for name in sorted(files):
         data = files[name]
-        archive += newc.header(name, inode, _PRIVATE_FILE_MODE, len(data)) + data + newc.padding(len(data))
+        archive += newc.header(name, inode, file_mode, len(data)) + data + newc.padding(len(data))
         inode += 1
     archive += newc.trailer()
     return bytes(archive + newc.padding(len(archive), newc.BLOCK))

@@ -22,7 +22,7 @@ def run(work: Work) -> None:
     work.step("fstab", lambda: fstab.write(new, work.resolved, work.plan["slot"]))
     work.step("root", lambda: root_overlay.write(new, work.plan))
     work.step("crypttab", lambda: _clear_crypttab(new))
-    work.step("trial", lambda: trial.write(new, work.dispatch, work.plan, work.capture))
+    work.step("trial", lambda: health.write(new, work.dispatch, work.plan, work.capture))
     work.step("facts", lambda: _facts(work))
     work.step("evidence", lambda: _evidence(work))
 
@@ -41,17 +41,7 @@ def _clear_crypttab(new: Path) -> None:
 
 def _facts(work: Work) -> None:
     """Tell Ansible, and anyone who asks, which slot this is and where it came from."""
-    plan = work.plan
-    fact = {
-        "slot": plan["slot"],
-        "run_id": plan["run_id"],
-        "layout": work.resolved.name,
-        "bundle_name": plan["bundle"]["name"],
-        "bundle_version": plan["bundle"]["version"],
-    }
-    folder = work.machine.places.new / "etc/ansible/facts.d"
-    folder.mkdir(parents=True, exist_ok=True)
-    write_file(folder / "dualroot.fact", _json(fact))
+    fact.write(work.machine.places.new, fact.document(fact.base(work.plan), work.dispatch))
 
 
 def _evidence(work: Work) -> None:
