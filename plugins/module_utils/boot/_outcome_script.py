@@ -65,7 +65,7 @@ trial_log() {
     done
 }
 
-# reason_of SLOT: the same reasons together, as "2 tries: …; 1 try: …"
+# reason_of SLOT: the same reasons together, as "2 tries: ...; 1 try: ..."
 reason_of() {
     last_words=$(panic)
     trial_log "$1" | tries | uniq -c | while read -r times text; do
