@@ -93,6 +93,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
+from ..module_utils.boot import slots
 from ..module_utils.layout.model import ResolvedLayout
 from ..module_utils.lifeboat import erase
 from ..module_utils.plan import document
@@ -121,7 +122,7 @@ def erase_lifeboat(module):
 def write_record(module):
     """Write what differs; return the module's result."""
     plan = document.load(module.params["plan"])
-    wanted = record.wanted(plan, module.params["conversion"], Path("/"))
+    wanted = record.wanted(plan, module.params["conversion"], Path("/"), slots.DISPATCH)
     changed, before = record.write(wanted, Path("/"), pretend=module.check_mode)
     return {
         "changed": changed,

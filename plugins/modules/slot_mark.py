@@ -14,6 +14,7 @@ description:
   - Writes the slot state file and its copy on the dispatch partition, one sector each, in place and synchronously.
   - The dispatch file system is made writable only for that, and read-only again in any case.
   - A damaged copy is mended by any write.
+  - The fact file of the host, C(/etc/ansible/facts.d/dualroot.fact), is brought up to date.
 options:
   slot:
     description:
@@ -48,6 +49,22 @@ options:
       - Begin with empty slots where both copies of the state are lost, instead of failing.
     type: bool
     default: false
+  event:
+    description:
+      - What is told of the slot in the records of the host, beside the change; it is told once, however often the task
+        runs. Without it nothing is told.
+    type: str
+    choices: [installed, good, bad, fell_back, rolled_back, restarted, removed, restored]
+  reason:
+    description:
+      - Why, for people; shown by the playbook C(status) and by C(dualroot-slot).
+    type: str
+    default: ''
+  run_id:
+    description:
+      - The run that O(event) is told of; by default the one that installed the slot.
+    type: str
+    default: ''
   mount:
     description:
       - Where the dispatch file system is mounted.
@@ -75,6 +92,13 @@ EXAMPLES = r"""
   dualroot.migrate.slot_mark:
     slot: a
     state: good
+
+- name: Give a slot up, and tell why
+  dualroot.migrate.slot_mark:
+    slot: b
+    state: bad
+    event: bad
+    reason: the health command failed
 
 - name: Start the recovery system once
   dualroot.migrate.slot_mark:
@@ -119,7 +143,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import slots
+from ..module_utils.boot import fact, records, slots
 from ..module_utils.runner import CommandRunner
 
 
@@ -133,8 +157,14 @@ def work(module):
         next=params["next"] or "",
         force=params["force"],
         initialize=params["initialize"],
+        event=params["event"] or "",
+        reason=params["reason"],
+        run_id=params["run_id"],
     )
-    before, after = slots.mark(CommandRunner(), wish, Path(params["mount"]), dry=module.check_mode)
+    mount = Path(params["mount"])
+    before, after = slots.mark(CommandRunner(), wish, mount, dry=module.check_mode)
+    if not module.check_mode:
+        fact.refresh(Path("/"), mount)
     shown = slots.describe(after)
     return {
         "changed": before != after,
@@ -152,9 +182,13 @@ def main():
             "next": {"type": "str", "choices": ["a", "b", "r", "none"]},
             "force": {"type": "bool", "default": False},
             "initialize": {"type": "bool", "default": False},
+            "event": {"type": "str", "choices": list(records.EVENTS)},
+            "reason": {"type": "str", "default": ""},
+            "run_id": {"type": "str", "default": ""},
             "mount": {"type": "path", "default": str(slots.DISPATCH)},
         },
         required_together=[("slot", "state")],
+        required_by={"event": ("slot",)},
         required_one_of=[("state", "next")],
         supports_check_mode=True,
     )

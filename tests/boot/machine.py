@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import install, slot_state
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import install, records, slot_state, titles
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import (
     TYPE_GUIDS,
     ResolvedFileSystem,
@@ -40,6 +40,7 @@ ROOT_BYTES = 16 * MIB
 DISPATCH_BYTES = 24 * MIB
 BOOT_SECONDS = 60
 RUN_ID = "20260102T030405Z-abcdef"
+OTHER = records.SlotRecord("b", "bundle", "gateway", "1.1.0", "small", "20260101T000000Z-000000", "", title="Debian 12")
 ARGUMENTS = ["console=tty0", "console=ttyS0,115200"]
 
 _DISCARD = 4
@@ -132,6 +133,8 @@ def make_plan(**changes: Any) -> dict[str, Any]:
         "firmware": "bios",
         "run_id": RUN_ID,
         "kernel_arguments": ARGUMENTS,
+        "bundle": {"name": "gateway", "version": "1.2.0"},
+        "payload": {"sha256": "0" * 64},
         **changes,
     }
 
@@ -174,7 +177,8 @@ class Disk:
             host_files=host_files,
         )
         install.switch(str(self.image), self.layout)
-        install.write_titles(self.dispatch, {"b": "Debian 12"})
+        records.write_slot(self.dispatch, OTHER)
+        titles.write(self.dispatch)
         # The seconds of the menu and of the pause are the only thing that the tests change.
         config = self.dispatch / "grub/grub.cfg"
         config.write_text(config.read_text().replace("set timeout=2", "set timeout=0").replace("sleep 20", "sleep 1"))

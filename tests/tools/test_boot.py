@@ -20,11 +20,12 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot import (
     dispatcher,
     fetch,
     grub_bios,
-    install,
     kernels,
     one_shot,
+    records,
     slot_entry,
     slot_state,
+    titles,
 )
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.dispatcher import Dispatcher, Slot
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
@@ -126,9 +127,12 @@ def test_grub_and_linux_read_each_others_state(tmp_path: Path) -> None:
 
 @needs("grub-editenv")
 def test_grub_reads_the_titles(tmp_path: Path) -> None:
-    install.write_titles(tmp_path, {"a": "Debian GNU/Linux 13 (trixie), kernel 6.12.48+deb13-amd64"})
+    title = "Debian GNU/Linux 13 (trixie)"
+    record = records.SlotRecord("a", "bundle", "gateway-13", "1.2~rc1", "va", "run", records.now(), title=title)
+    records.write_slot(tmp_path, record)
+    titles.write(tmp_path)
     listed = RUNNER.run(["grub-editenv", str(tmp_path / "titles"), "list"]).text
-    assert listed == "dr_title_a=slot a: Debian GNU/Linux 13 (trixie), kernel 6.12.48+deb13-amd64\n"
+    assert listed == f"dr_title_a=gateway-13 1.2~rc1, {title}\n"
 
 
 @needs("grub-mkimage")

@@ -49,6 +49,15 @@ function dr_state_of {
 @STATE_OF@
 }
 
+# dr_label_of SLOT: sets dr_label, for people
+function dr_label_of {
+  dr_state_of "$1"
+  set dr_label="$dr_found"
+  if [ "$dr_found" = trying ]; then
+    set dr_label="trying, $dr_tries more tries"
+  fi
+}
+
 # The newer copy counts; the first of two equals, because it is written first.
 dr_read "$dr_other"
 set dr_other_version="$dr_version"
@@ -73,6 +82,7 @@ fi
 
 set dr_slot=""
 set dr_why=""
+set dr_after=""
 set dr_lost=0
 if [ "$dr_version" != 1 ]; then
   # Nothing is known of any slot: the usual order, and nothing is counted.
@@ -148,7 +158,12 @@ function dr_boot_slot {
   fi
   echo "dualroot: boot slot=$1 device=$dr_volume kernel=$dr_kernel"
   set dr_line="root=$dr_root ro @SLOT_FIXED@ rd.lvm.lv=$dr_lvm dualroot.slot=$1 dualroot.run=$dr_run"
-  if linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_arguments; then
+  if linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_after $dr_arguments; then
+    # What lays an overlay over a root that is read only (root_overlay).
+    set dr_beside=""
+    if [ -f "($dr_volume)/boot/dualroot/root.cpio" ]; then
+      set dr_beside="($dr_volume)/boot/dualroot/root.cpio"
+    fi
     # On trial, what restarts an initramfs that hangs lies beside the slot's own.
     if [ -n "$dr_trial" -a -f "($dr_disk)/trial.cpio" ]; then
       set dr_beside="$dr_beside ($dr_disk)/trial.cpio"
@@ -157,15 +172,10 @@ function dr_boot_slot {
       boot
     fi
   fi
-    # What lays an overlay over a root that is read only (root_overlay).
-    set dr_beside=""
-    if [ -f "($dr_volume)/boot/dualroot/root.cpio" ]; then
-      set dr_beside="($dr_volume)/boot/dualroot/root.cpio"
-    fi
   echo "dualroot: slot $1 cannot be loaded"
 }
 
-# dr_boot_recovery REASON: returns only if the recovery system cannot be loaded
+@OLD@# dr_boot_recovery REASON: returns only if the recovery system cannot be loaded
 function dr_boot_recovery {
   echo "dualroot: boot recovery reason=$1"
   set dr_line="dualroot.mode=recovery @RECOVERY_FIXED@ dualroot.run=@RUN@ dualroot.reason=$1"
@@ -184,11 +194,13 @@ function dr_boot_recovery {
 # dr_otherwise NAME: what follows when NAME could not be loaded: each other good slot, the recovery
 # system, and the same again after a pause; never a prompt.
 function dr_otherwise {
+  # For the outcome that the system records which runs instead.
+  set dr_after="dualroot.after=$1"
   for dr_one in $dr_order ; do
     dr_state_of "$dr_one"
     if [ "$dr_one" != "$1" ]; then
       if [ "$dr_found" = good -o "$dr_lost" = 1 ]; then
-        dr_boot_slot "$dr_one"
+        @BOOT@ "$dr_one"
       fi
     fi
   done
@@ -221,6 +233,57 @@ set fallback="@FALLBACK@"
 set timeout_style=menu
 set timeout=@TIMEOUT@
 echo "dualroot: slot=$dr_slot why=$dr_why tries=$dr_tries generation=$dr_generation state=$dr_state"
+"""
+
+#: Where the old system is kept until commit: in place of a slot that is not installed yet.
+OLD = """\
+# dr_boot_old: the old system, kept until commit, by its own kernel; returns only if it cannot be loaded
+function dr_boot_old {
+  set dr_volume=""
+  search --no-floppy --fs-uuid --set=dr_volume @OLD_UUID@
+  if [ -z "$dr_volume" ]; then
+    echo "dualroot: the old root is not found"
+  else
+    # A run that was staged in it: the one-shot of its own boot loader, struck out first, as that would.
+    for dr_folder in /boot/grub /boot/grub2 ; do
+      set next_entry=""
+      if [ -f "($dr_volume)$dr_folder/grubenv" -a -f "($dr_volume)$dr_folder/custom.cfg" ]; then
+        load_env --skip-sig --file "($dr_volume)$dr_folder/grubenv" next_entry
+      fi
+      if [ "$next_entry" = "@ONE_SHOT@" ]; then
+        set next_entry=""
+        save_env --file "($dr_volume)$dr_folder/grubenv" next_entry
+        set next_entry=kept
+        load_env --skip-sig --file "($dr_volume)$dr_folder/grubenv" next_entry
+        if [ -z "$next_entry" ]; then
+          echo "dualroot: boot one-shot of the old system"
+          set default="@ONE_SHOT@"
+          set timeout=0
+          export default
+          export timeout
+          configfile "($dr_volume)$dr_folder/custom.cfg"
+        fi
+      fi
+    done
+    echo "dualroot: boot old system device=$dr_volume kernel=@OLD_KERNEL@"
+    if linux "($dr_volume)@OLD_KERNEL@" @OLD_ARGUMENTS@ @OLD_FIXED@ dualroot.mode=old dualroot.run=@RUN@; then
+      if initrd "($dr_volume)@OLD_INITRD@"; then
+        boot
+      fi
+    fi
+  fi
+  echo "dualroot: the old system cannot be loaded"
+}
+
+# dr_boot SLOT: as dr_boot_slot
+function dr_boot {
+  if [ "$1" = @OLD_SLOT@ ]; then
+    dr_boot_old
+  else
+    dr_boot_slot "$1"
+  fi
+}
+
 """
 
 #: What runs inside the core image before any file is read; GRUB's rescue parser: one command a line.

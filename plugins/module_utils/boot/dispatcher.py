@@ -16,7 +16,7 @@ from ..disk.nodes import mapper_name, volume_node
 from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
-from ._dispatcher_script import EARLY, SCRIPT
+from ._dispatcher_script import EARLY, OLD, SCRIPT
 from .slot_state import RECOVERY
 
 #: On every kernel line: a torn primary GPT is replaced by its backup, and a panic ends in a reboot.
@@ -35,6 +35,8 @@ TRIAL = (
     "nmi_watchdog=panic,1",
     "systemd.watchdog_sec=60",
 )
+#: The one-shot entry of a staged run: ``one_shot.ENTRY_ID``, which imports from here.
+ONE_SHOT = "dualroot-convert"
 #: Seconds until the next round after nothing at all could be loaded.
 PAUSE_SECONDS = 20
 #: Seconds the menu is shown.
@@ -64,6 +66,17 @@ class Slot:
 
 
 @dataclass(frozen=True)
+class OldSystem:
+    """The old system in the place of ``slot``: where its root is, and how it was started."""
+
+    slot: str
+    uuid: str
+    kernel: str
+    initrd: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dispatcher:
     """All that the script depends on; ``arguments`` are the host's own, ``order`` the usual one."""
 
@@ -73,10 +86,11 @@ class Dispatcher:
     arguments: tuple[str, ...] = ()
     timeout: int = MENU_SECONDS
     pause: int = PAUSE_SECONDS
+    old: OldSystem | None = None
 
 
-def from_plan(plan: Mapping[str, Any]) -> Dispatcher:
-    """Return what the plan says of slots, run and consoles."""
+def from_plan(plan: Mapping[str, Any], *, with_old: bool = True) -> Dispatcher:
+    """Return what the plan says of slots, run and consoles, and of the old system until ``commit``."""
     layout = ResolvedLayout.from_document(plan["layout"])
     slots = []
     for name in sorted(layout.slots):
@@ -84,12 +98,17 @@ def from_plan(plan: Mapping[str, Any]) -> Dispatcher:
         slots.append(Slot(name, group.name, volume.name))
     first = str(plan["slot"])
     order = (first, *(slot.name for slot in slots if slot.name != first))
-    return Dispatcher(tuple(slots), order, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
+    old = _old(plan["keep_old"], order) if with_old and plan.get("keep_old") else None
+    return Dispatcher(tuple(slots), order, str(plan["run_id"]), tuple(plan["kernel_arguments"]), old=old)
 
 
-def render(plan: Mapping[str, Any]) -> str:
+def _old(keep: Mapping[str, Any], order: Sequence[str]) -> OldSystem:
+    return OldSystem(order[1], str(keep["uuid"]), str(keep["kernel"]), str(keep["initrd"]), tuple(keep["arguments"]))
+
+
+def render(plan: Mapping[str, Any], *, with_old: bool = True) -> str:
     """Return the text of ``grub.cfg`` for the plan; raises ``Fault`` ``boot.argument_unsafe``."""
-    return render_dispatcher(from_plan(plan))
+    return render_dispatcher(from_plan(plan, with_old=with_old))
 
 
 def early_config(plan: Mapping[str, Any], pause: int = PAUSE_SECONDS) -> str:
@@ -116,14 +135,39 @@ def render_dispatcher(wanted: Dispatcher) -> str:
         "TRIAL": " ".join(TRIAL),
         "RECOVERY_FIXED": " ".join(ALWAYS),
         "PAUSE": str(wanted.pause),
-        "UNSET_TITLES": "\n".join(f'set dr_title_{name}="slot {name}"' for name in names),
+        "UNSET_TITLES": "\n".join(f'set dr_title_{name}=""' for name in names),
         "TITLE_NAMES": "".join(f" dr_title_{name}" for name in names),
-        "MENU": "\n".join(_menu_entry(name) for name in names),
+        "MENU": "\n".join(_menu_entry(name, _boot(wanted)) for name in names),
+        "OLD": _old_function(wanted),
+        "BOOT": _boot(wanted),
         # Indexes of the menu: the recovery system, then "Start again".
         "FALLBACK": f"{len(names)} {len(names) + 1}",
         "TIMEOUT": str(wanted.timeout),
     }
     return _fill(SCRIPT, filled)
+
+
+def _boot(wanted: Dispatcher) -> str:
+    return "dr_boot" if wanted.old else "dr_boot_slot"
+
+
+def _old_function(wanted: Dispatcher) -> str:
+    """Return the functions that start the old system, nothing where it is not kept."""
+    old = wanted.old
+    if old is None:
+        return ""
+    kernel, initrd, uuid = check_arguments((old.kernel, old.initrd, old.uuid))
+    filled = {
+        "OLD_SLOT": old.slot,
+        "OLD_UUID": uuid,
+        "OLD_KERNEL": kernel,
+        "OLD_INITRD": initrd,
+        "OLD_ARGUMENTS": " ".join(check_arguments(old.arguments)),
+        "OLD_FIXED": " ".join(ALWAYS),
+        "ONE_SHOT": ONE_SHOT,
+        "RUN": _safe_name(wanted.run_id),
+    }
+    return _fill(OLD, filled)
 
 
 def check_arguments(arguments: Sequence[str]) -> tuple[str, ...]:
@@ -161,12 +205,12 @@ def _volume_of(slot: Slot) -> str:
     )
 
 
-def _menu_entry(name: str) -> str:
+def _menu_entry(name: str, boot: str) -> str:
     return "\n".join(
         (
-            f"dr_state_of {name}",
-            f'menuentry "$dr_title_{name} ($dr_found)" --id {name} {{',
-            f"  dr_boot_slot {name}",
+            f"dr_label_of {name}",
+            f'menuentry "slot {name} ($dr_label) $dr_title_{name}" --id {name} {{',
+            f"  {boot} {name}",
             f"  dr_otherwise {name}",
             "}",
         )

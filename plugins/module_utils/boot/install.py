@@ -20,8 +20,7 @@ from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
 from ..runner import Runner
-from . import cpio, dispatcher, esp, grub_bios, slot_entry, slot_state, uefi
-from .kernels import release_of
+from . import cpio, dispatcher, esp, grub_bios, recording, slot_entry, slot_state, uefi
 from .settle import settle
 
 #: The convert environment as it is called in the folder ``environment`` and on the dispatch partition.
@@ -31,9 +30,6 @@ HOST_CPIO_NAME = "host.cpio"
 #: The host's own part inside the convert initrd, handed on to the recovery system.
 HOST_FILES = Path("/etc/dualroot")
 HOST_FILE_NAMES = ("plan.json", "capture.json")
-
-_TITLE_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 ._,:/+()-")
-_TITLE_LENGTH = 80
 
 
 def check(
@@ -71,7 +67,7 @@ def install(
     host_files: Path = HOST_FILES,
     grub_dir: Path = grub_bios.GRUB_DIRECTORY,
 ) -> None:
-    """Prepare dispatcher, slot state, recovery system, slot entry, core image and loader of UEFI firmware.
+    """Prepare dispatcher, slot state, recovery system, records, slot entry, core image and loader of UEFI firmware.
 
     Not the boot sector, nor who is started.
 
@@ -79,10 +75,10 @@ def install(
     and initrd. The slot is left ``bad``. Repeating it is harmless. Raises ``Fault`` of the area boot.
     """
     slot = str(plan["slot"])
-    found = slot_entry.write(new_root, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
+    slot_entry.write(new_root, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
     install_recovery(dispatch_mount, plan, environment, host_files)
     install_dispatcher(dispatch_mount, plan)
-    write_titles(dispatch_mount, {slot: title(new_root, found.kernel)})
+    recording.write(dispatch_mount, new_root, plan)
     wanted = dispatcher.from_plan(plan)
     state = slot_state.mark_bad(slot_state.initial(wanted.order), slot)
     slot_state.write(dispatch_mount, state)
@@ -137,33 +133,6 @@ def install_recovery(
         if (host_files / name).is_file()
     }
     write_file(folder / HOST_CPIO_NAME, cpio.pack(files), 0o600)
-
-
-def title(root: Path, kernel: str) -> str:
-    """Return what the menu says of the system below ``root``."""
-    name = "Linux"
-    release = root / "etc/os-release"
-    if release.is_file():
-        for line in release.read_text("utf-8", "replace").splitlines():
-            if line.startswith("PRETTY_NAME="):
-                name = line.partition("=")[2].strip("\"'")
-    return f"{name}, kernel {release_of(kernel)}"
-
-
-def write_titles(dispatch_mount: Path, titles: Mapping[str, str]) -> None:
-    """Write the menu's titles of some slots, keeping those of the others; only for people to read."""
-    path = dispatch_mount / "titles"
-    lines = {}
-    if path.is_file():
-        for line in path.read_text("ascii", "replace").splitlines()[1:]:
-            name, equals, text = line.partition("=")
-            if equals:
-                lines[name] = text
-    for slot, text in titles.items():
-        safe = "".join(character for character in text if character in _TITLE_CHARACTERS)
-        lines[f"dr_title_{slot}"] = f"slot {slot}: {safe[:_TITLE_LENGTH]}"
-    block = "# GRUB Environment Block\n" + "".join(f"{name}={text}\n" for name, text in sorted(lines.items()))
-    write_file(path, block.encode("ascii").ljust(slot_state.BLOCK_BYTES, b"#"))
 
 
 def _copy_checked(source: Path, target: Path, wanted: str) -> None:

@@ -121,6 +121,18 @@ def read_outcomes(mount: Path) -> list[Outcome]:
     return [outcome for outcome in found if outcome is not None and outcome.event in EVENTS]
 
 
+def is_told(mount: Path, slot: str, run_id: str, event: str) -> bool:
+    """Tell whether the last thing that happened to the slot is this one, so that nothing is told twice."""
+    found = [outcome for outcome in read_outcomes(mount) if outcome.slot == slot]
+    return bool(found) and (found[-1].run_id, found[-1].event) == (run_id, event)
+
+
+def tell(mount: Path, slot: str, run_id: str, event: str, reason: str = "") -> None:
+    """Add what happened now, unless it is what was told of the slot last."""
+    if not is_told(mount, slot, run_id, event):
+        add_outcome(mount, Outcome(now(), slot, run_id, event, reason))
+
+
 def install_layout(mount: Path, document: Mapping[str, Any]) -> None:
     """Keep the resolved layout of the host (``plan["layout"]``)."""
     text = json.dumps(document, indent=1, sort_keys=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..archive.durable import write_file
-from . import kernels
+from . import kernels, slot_command
 from .dispatcher import check_arguments
 
 CONFIG = "boot/dualroot/slot.cfg"
@@ -144,6 +144,8 @@ def write(root: Path, run_id: str, arguments: Sequence[str]) -> kernels.Kernel:
     _write(root / SCRIPT_PATH, SCRIPT, 0o755)
     for path in HOOK_PATHS:
         _write(root / path, HOOK, 0o755)
+    slot_command.write(root)
+    # Also where there is no such program yet: a package that is installed later brings it, and runs it at once.
     for name in SHADOWED:
         _write(root / "usr/local/sbin" / name, SHADOW, 0o755)
     return found

@@ -16,7 +16,7 @@ from typing import Any
 from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
-from . import mounts, slot_state
+from . import mounts, records, slot_state
 from .slot_state import SlotState
 
 DISPATCH = Path("/boot/dispatch")
@@ -25,7 +25,10 @@ COMMAND_LINE = Path("/proc/cmdline")
 
 @dataclass(frozen=True)
 class Wish:
-    """What is to be changed; empty fields stay as they are. ``next`` is a slot, ``r`` or ``none``."""
+    """What is to be changed; empty fields stay as they are. ``next`` is a slot, ``r`` or ``none``.
+
+    ``event`` and ``reason`` are told as an outcome of the slot, for ``run_id`` or the run that installed it.
+    """
 
     slot: str = ""
     state: str = ""
@@ -33,6 +36,9 @@ class Wish:
     next: str = ""
     force: bool = False
     initialize: bool = False
+    event: str = ""
+    reason: str = ""
+    run_id: str = ""
 
 
 def running(command_line: Path = COMMAND_LINE) -> dict[str, str]:
@@ -97,10 +103,10 @@ def change(state: SlotState, wish: Wish) -> SlotState:
 
 
 def mark(runner: Runner, wish: Wish, mount: Path = DISPATCH, dry: bool = False) -> tuple[SlotState | None, SlotState]:
-    """Change the slot state; return it before (None if it was lost) and after.
+    """Change the slot state and tell the outcome; return the state before (None if it was lost) and after.
 
-    Writes nothing where nothing changes or when ``dry``; a damaged copy is mended by any write. Raises
-    ``Fault`` of the area boot.
+    Writes nothing where nothing changes and the outcome is what was told last, or when ``dry``; a damaged copy is
+    mended by any write. Raises ``Fault`` of the area boot.
     """
     check_mounted(mount)
     with slot_state.locked(mount):
@@ -113,12 +119,23 @@ def mark(runner: Runner, wish: Wish, mount: Path = DISPATCH, dry: bool = False) 
                 raise
             mended = True
         after = change(before or slot_state.initial(slot_state.SLOTS), wish)
-        if after == before and not mended:
+        run_id = _run_of(wish, mount)
+        silent = not wish.event or records.is_told(mount, wish.slot, run_id, wish.event)
+        if after == before and not mended and silent:
             return before, after
         if dry:
             return before, replace(after, generation=after.generation + 1)
         with writable(runner, mount):
-            return before, slot_state.write(mount, after)
+            written = slot_state.write(mount, after)
+            if not silent:
+                records.tell(mount, wish.slot, run_id, wish.event, wish.reason)
+            return before, written
+
+
+def _run_of(wish: Wish, mount: Path) -> str:
+    """Return the run that an outcome is told of: the given one, or the one that installed the slot."""
+    known = records.read_slots(mount)
+    return wish.run_id or (known[wish.slot].run_id if wish.slot in known else "")
 
 
 def check_mounted(mount: Path) -> None:

@@ -8,6 +8,7 @@ import json
 
 from ..archive import marker
 from ..archive.durable import sync_file_system, write_file
+from ..boot import records
 from . import mounting, result
 from .configure import run_folder
 from .restore import mount_new
@@ -23,6 +24,7 @@ def run(work: Work) -> None:
     work.step("marker", lambda: marker.remove(places.new))
     # Again after a cut: it tells of the cut.
     work.step("result", lambda: write_results(work), always=True)
+    work.step("records", lambda: tell(work))
     work.step("trying", lambda: work.parts.mark_trying(work.dispatch, work.plan["slot"]))
     work.step("unmount", lambda: unmount(work), always=True)
     work.step("switch", lambda: work.parts.hand_over(work.machine.runner, work.node, work.resolved, work.plan))
@@ -40,6 +42,11 @@ def write_results(work: Work) -> None:
     folder = work.dispatch / "runs" / work.plan["run_id"]
     folder.mkdir(parents=True, exist_ok=True)
     result.write_document(folder, document)
+
+
+def tell(work: Work) -> None:
+    """Say in the host's records what happened."""
+    records.tell(work.dispatch, str(work.plan["slot"]), str(work.plan["run_id"]), "installed", "migrated")
 
 
 def unmount(work: Work) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ..archive.durable import write_file
+from ..boot import fact as fact_file
 
-FACT = "etc/ansible/facts.d/dualroot.fact"
+FACT = fact_file.PATH
 
 #: What the controller measures better than stage two can.
 _OF_CONTROLLER = ("downtime_seconds", "boot_ids")
@@ -27,8 +28,8 @@ class Wanted:
     result_path: str
 
 
-def wanted(plan: Mapping[str, Any], conversion: Mapping[str, Any], root: Path) -> Wanted:
-    """Return the documents as they should be.
+def wanted(plan: Mapping[str, Any], conversion: Mapping[str, Any], root: Path, mount: Path) -> Wanted:
+    """Return the documents as they should be; ``mount`` is the dispatch file system.
 
     ``conversion`` is what the controller saw; without it the record on the host is kept as it is,
     because the run that measured has completed it or was lost.
@@ -48,14 +49,7 @@ def wanted(plan: Mapping[str, Any], conversion: Mapping[str, Any], root: Path) -
         result["phases"] = result.get("phases") or conversion.get("phases") or []
         peaks = [value for value in (result.get("peak_ram_bytes"), conversion.get("peak_ram_bytes")) if value]
         result["peak_ram_bytes"] = max(peaks) if peaks else None
-    fact = {
-        "slot": plan["slot"],
-        "run_id": plan["run_id"],
-        "layout": plan["layout"]["name"],
-        "bundle_name": plan["bundle"]["name"],
-        "bundle_version": plan["bundle"]["version"],
-        "committed": True,
-    }
+    fact = fact_file.document({**fact_file.base(plan), "committed": True}, mount)
     return Wanted(result, fact, path)
 
 

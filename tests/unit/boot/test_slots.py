@@ -14,8 +14,11 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot import (
     cpio,
     install,
     mounts,
+    recording,
+    records,
     slot_state,
     slots,
+    titles,
     uefi,
 )
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state import SlotState
@@ -24,7 +27,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import TYPE_GUIDS, ResolvedLayout
 
-from tests.boot.machine import make_plan, resolved_layout
+from tests.boot.machine import RUN_ID, make_plan, resolved_layout
 from tests.support.fake_runner import FakeRunner, failed
 
 MOUNTINFO = """\
@@ -136,12 +139,15 @@ def test_install_makes_everything_but_the_switch(stage: Stage) -> None:
     stage.install()
     names = {str(path.relative_to(stage.dispatch)) for path in stage.dispatch.rglob("*") if path.is_file()}
     assert names == {
-        *("grub/grub.cfg", "state", "state.copy", "titles"),
+        *("grub/grub.cfg", "state", "state.copy", "titles", "slots/a.json", "layout.json"),
         *("recovery/vmlinuz", "recovery/initrd.img", "recovery/host.cpio"),
     }
     secret = stage.dispatch / "recovery/host.cpio"
     assert secret.stat().st_mode & 0o777 == 0o600 and b'{"secret": 1}' in secret.read_bytes()
-    assert b"dr_title_a=slot a: Debian GNU/Linux 13 (trixie), kernel 6.1\n" in (stage.dispatch / "titles").read_bytes()
+    assert b"dr_title_a=gateway 1.2.0, Debian GNU/Linux 13 (trixie)\n" in (stage.dispatch / "titles").read_bytes()
+    record = records.read_slots(stage.dispatch)["a"]
+    assert (record.kind, record.version, record.run_id, record.layout) == ("bundle", "1.2.0", RUN_ID, "small")
+    assert records.layout(stage.dispatch) == resolved_layout().to_document()
     # Until the last act the slot is bad and the boot sector is what it was.
     assert dict(slot_state.read(stage.dispatch).state.slots) == {"a": "bad", "b": "empty"}
     assert stage.disk.read_bytes()[:512] == bytes(512)
@@ -154,6 +160,7 @@ def test_install_again_changes_nothing_but_the_generation(stage: Stage) -> None:
     before = {path: path.read_bytes() for path in stage.dispatch.rglob("*") if path.is_file()}
     stage.install()
     after = {path: path.read_bytes() for path in stage.dispatch.rglob("*") if path.is_file()}
+    # The time of the installation is still that of the first one.
     assert {path.name for path in after if before.get(path) != after[path]} == {"state", "state.copy"}
 
 
@@ -231,11 +238,20 @@ def test_damaged_recovery_system_is_refused(stage: Stage) -> None:
     assert not (stage.dispatch / "recovery/initrd.img.new").exists()
 
 
-def test_titles_of_other_slots_are_kept(tmp_path: Path) -> None:
-    install.write_titles(tmp_path, {"a": "old"})
-    install.write_titles(tmp_path, {"b": 'new $(x) "y"'})
-    text = (tmp_path / "titles").read_bytes()
-    assert b"dr_title_a=slot a: old\ndr_title_b=slot b: new (x) y\n" in text and len(text) == 1024
+def test_titles_hold_nothing_that_grub_would_change(tmp_path: Path) -> None:
+    record = records.SlotRecord("a", "old", "", "", "va", "run", "", title="CentOS Linux 7 (Core)")
+    records.write_slot(tmp_path, record)
+    records.write_slot(tmp_path, replace(record, slot="b", kind="bundle", name="new $(x)", title='"y" {z}' + "z" * 80))
+    titles.write(tmp_path)
+    block = (tmp_path / "titles").read_bytes()
+    assert len(block) == 1024
+    lines = block.decode().rstrip("#").splitlines()
+    assert lines[1] == "dr_title_a=old system, CentOS Linux 7 (Core)"
+    assert lines[2].startswith("dr_title_b=new (x), y zzzz") and len(lines[2]) == len("dr_title_b=") + 60
+
+
+def test_a_system_without_a_name_is_linux(tmp_path: Path) -> None:
+    assert titles.of_system(tmp_path) == "Linux"
 
 
 @pytest.fixture
@@ -272,6 +288,30 @@ def test_mark_dry(dispatch: Path) -> None:
     before, after = slots.mark(FakeRunner(), Wish(next="r"), dispatch, dry=True)
     assert (before != after, after.next) == (True, "r")
     assert slot_state.read(dispatch).state == before
+
+
+def test_an_outcome_is_told_once_and_beside_the_change(dispatch: Path) -> None:
+    records.write_slot(dispatch, records.SlotRecord("a", "bundle", "gateway", "1", "va", "run-1", ""))
+    wish = Wish("a", "good", event="rolled_back", reason="asked for")
+    before, after = slots.mark(FakeRunner(), wish, dispatch, dry=True)
+    assert before != after and records.read_outcomes(dispatch) == []
+    runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
+    before, after = slots.mark(runner, wish, dispatch)
+    assert before != after and runner.calls == remounts(dispatch)
+    before, after = slots.mark(FakeRunner(), wish, dispatch)
+    assert before == after
+    (told,) = records.read_outcomes(dispatch)
+    assert (told.slot, told.run_id, told.event, told.reason) == ("a", "run-1", "rolled_back", "asked for")
+    slots.mark(FakeRunner(dict.fromkeys(remounts(dispatch))), replace(wish, run_id="run-2"), dispatch)
+    assert records.read_outcomes(dispatch)[1].run_id == "run-2"
+
+
+def test_telling_alone_makes_the_file_system_writable_only_where_it_must(dispatch: Path) -> None:
+    runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
+    assert recording.tell(runner, dispatch, "b", "run-2", "fell_back", "no sshd listens")
+    assert runner.calls == remounts(dispatch)
+    assert not recording.tell(FakeRunner(), dispatch, "b", "run-2", "fell_back", "no sshd listens")
+    assert [one.event for one in records.read_outcomes(dispatch)] == ["fell_back"]
 
 
 def test_mark_mends_a_damaged_copy(dispatch: Path) -> None:

@@ -35,7 +35,7 @@ def root(tmp_path):
 
 
 def test_the_record_is_completed(root):
-    documents = record.wanted(PLAN, CONVERSION, root)
+    documents = record.wanted(PLAN, CONVERSION, root, root / "boot/dispatch")
     assert documents.result == {
         "run_id": "r",
         "host": "gate",
@@ -63,18 +63,18 @@ def test_the_record_is_completed(root):
 
 
 def test_a_second_run_changes_nothing(root):
-    record.write(record.wanted(PLAN, CONVERSION, root), root)
-    again = record.wanted(PLAN, {"downtime_seconds": None, "boot_ids": {"old": None}}, root)
+    record.write(record.wanted(PLAN, CONVERSION, root, root / "boot/dispatch"), root)
+    again = record.wanted(PLAN, {"downtime_seconds": None, "boot_ids": {"old": None}}, root, root / "boot/dispatch")
     assert again.result["downtime_seconds"] == 100.5
     assert record.write(again, root)[0] is False
 
 
 def test_check_mode_writes_nothing(root):
-    assert record.write(record.wanted(PLAN, CONVERSION, root), root, pretend=True) == (True, "")
+    assert record.write(record.wanted(PLAN, CONVERSION, root, root / "boot/dispatch"), root, pretend=True) == (True, "")
     assert not (root / record.FACT).exists()
 
 
 def test_without_a_record_of_stage_two(tmp_path):
-    documents = record.wanted(PLAN, CONVERSION, tmp_path)
+    documents = record.wanted(PLAN, CONVERSION, tmp_path, tmp_path)
     assert documents.result["phases"] == CONVERSION["phases"]
     assert documents.result["peak_ram_bytes"] == 50
