@@ -43,7 +43,7 @@ def test_migrate_goes_through_all_phases_in_order():
     assert [role for role, _tags in roles_of_playbook("migrate")] == list(HOST_PHASES)
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback"])
+@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status"])
 def test_tags_are_called_like_their_roles(playbook):
     pairs = roles_of_playbook(playbook)
     assert pairs

@@ -1,0 +1,473 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The playbooks ``update`` and ``rollback`` with the real ansible-playbook, and scripted answers instead of a host.
+
+Playbooks, roles, report, consent and faults are the real ones; whatever would touch a host is answered from a script.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLAYBOOK = sorted(Path(sys.executable).parent.glob("ansible-playbook"))
+RUN = "20260101T000000Z-000001"
+HOST = "gate"
+
+pytestmark = pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook beside this Python")
+
+#: What would touch the host or a bundle.
+SCRIPTED = (
+    "bundle_check",
+    "host_commit",
+    "host_verify",
+    "interpreter",
+    "lock",
+    "restart",
+    "slot_info",
+    "slot_install",
+    "slot_mark",
+    "slot_rollback",
+    "transfer",
+    "update_plan",
+    "where",
+)
+STUB = """
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    TRANSFERS_FILES = False
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp=None, task_vars=None):
+        name = self._task.action.rpartition(".")[2]
+        calls = Path(os.environ["SCRIPTED_CALLS"])
+        before = [json.loads(line)["name"] for line in calls.read_text().splitlines()]
+        with calls.open("a") as stream:
+            stream.write(json.dumps({"name": name, "args": self._task.args}, default=str) + "\\n")
+        answers = json.loads(Path(os.environ["SCRIPTED_ANSWERS"]).read_text()).get(name, [{}])
+        return {"changed": False, **answers[min(before.count(name), len(answers) - 1)]}
+"""
+
+PLAN = {
+    "mode": "update",
+    "run_id": RUN,
+    "slot": "b",
+    "from_slot": "a",
+    "from_run_id": "first",
+    "bundle": {"name": "gateway", "version": "2", "manifest_sha256": "m2"},
+    "payload": {"file": "rootfs.tar.zst", "sha256": "5" * 64, "size": 77},
+    "lifeboat": {"used": False},
+    "layout": {"name": "va"},
+    "digest": "d",
+}
+CHECKED = {
+    "manifest": {"name": "gateway", "version": "2", "environment": {"interpreter": {"sha256": "i", "size": 5}}},
+    "manifest_sha256": "m2",
+    "fingerprint": "f",
+    "interpreter": "/nowhere/interpreter.tar.gz",
+    "layout_name": "va",
+    "folder": "/srv/bundle",
+    "url": "",
+}
+FROM = {"system": "new_system", "slot": "a", "run_id": "first", "slot_state": "good", "kept": None}
+NEW = {"system": "new_system", "slot": "b", "run_id": RUN, "slot_state": "trying", "kept": {"plan": PLAN}}
+JUDGED = {"verdict": "proceed", "findings": [], "refused": None, "lines": ["slot b"], "plan": PLAN, "capture": {"x": 1}}
+STARTED = {"outcome": "started", "slot": "b", "reason": "", "downtime_seconds": 40.0, "boot_ids": {}, "changed": True}
+FAULT = {"id": "verify.layout_differs", "phase": "verify", "what": "1 point differs", "why": "y.", "how": "h."}
+FELL_BACK = {
+    "failed": True,
+    "msg": "m",
+    "outcome": "fell_back",
+    "slot": "a",
+    "reason": "check 50-gateway ended with status 1",
+    "downtime_seconds": 400.0,
+    "fault": {"id": "slot.fell_back", "phase": "update", "what": "Slot b was given up", "why": "y.", "how": "h."},
+}
+USUAL: dict[str, list[dict[str, Any]]] = {
+    "bundle_check": [CHECKED],
+    "interpreter": [{"interpreter": sys.executable}],
+    "where": [FROM],
+    "update_plan": [JUDGED],
+    "slot_install": [{"changed": True}],
+    "restart": [STARTED],
+    "slot_info": [{"slots": {"a": "good", "b": "trying"}}],
+    "host_commit": [{"changed": True, "result": {"outcome": "updated", "slot": "b", "run_id": RUN}}],
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a playbook ended, and what it asked for."""
+
+    returncode: int
+    output: str
+    calls: list[dict[str, Any]]
+    folder: Path
+
+    def of(self, name: str) -> list[dict[str, Any]]:
+        return [call["args"] for call in self.calls if call["name"] == name]
+
+    def names(self) -> list[str]:
+        """Return what changed something, in order."""
+        quiet = ("where", "interpreter", "slot_info", "bundle_check", "update_plan")
+        return [call["name"] for call in self.calls if call["name"] not in quiet]
+
+    def result(self, run_id: str = RUN) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.folder / run_id / HOST / "result.json").read_text())
+        return document
+
+
+@pytest.fixture(scope="module")
+def collections(tmp_path_factory):
+    """Return a folder of collections in which this one has scripted actions."""
+    top = tmp_path_factory.mktemp("collections")
+    own = top / "ansible_collections/dualroot/migrate"
+    (own / "plugins/action").mkdir(parents=True)
+    for path in REPOSITORY.iterdir():
+        if path.name in ("playbooks", "roles", "meta", "galaxy.yml"):
+            (own / path.name).symlink_to(path)
+    for path in (REPOSITORY / "plugins").iterdir():
+        if path.name != "action":
+            (own / "plugins" / path.name).symlink_to(path)
+    for path in (REPOSITORY / "plugins/action").glob("*.py"):
+        target = own / "plugins/action" / path.name
+        if path.stem in SCRIPTED:
+            target.write_text(STUB, encoding="utf-8")
+        else:
+            target.symlink_to(path)
+    return top
+
+
+@pytest.fixture
+def play(collections, tmp_path):
+    """Return a function that runs a playbook; ``answers`` replace the usual ones."""
+
+    def run(name, *options, answers=None, **variables) -> Done:
+        (tmp_path / "hosts").write_text(f"{HOST} ansible_connection=local\n", encoding="utf-8")
+        (tmp_path / "answers").write_text(json.dumps({**USUAL, **(answers or {})}), encoding="utf-8")
+        (tmp_path / "calls").write_text("", encoding="utf-8")
+        given = {
+            "dualroot_bundle": "/srv/bundle",
+            "dualroot_report_dir": str(tmp_path / "report"),
+            "dualroot_run_id": RUN,
+            "ansible_become": False,
+            **variables,
+        }
+        # A run that is named by extra variables would keep its name where a host goes on with another one.
+        words = [word for word in options if not word.startswith("!")]
+        for word in options:
+            if word.startswith("!"):
+                given.pop(word[1:])
+        done = subprocess.run(
+            [
+                str(PLAYBOOK[0]),
+                "-i",
+                str(tmp_path / "hosts"),
+                str(collections / "ansible_collections/dualroot/migrate/playbooks" / f"{name}.yml"),
+                "-e",
+                json.dumps(given),
+                *words,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={
+                **os.environ,
+                "ANSIBLE_COLLECTIONS_PATH": str(collections),
+                "ANSIBLE_HOME": str(tmp_path / "home"),
+                "ANSIBLE_NOCOLOR": "1",
+                "ANSIBLE_LOCALHOST_WARNING": "false",
+                "SCRIPTED_ANSWERS": str(tmp_path / "answers"),
+                "SCRIPTED_CALLS": str(tmp_path / "calls"),
+            },
+        )
+        calls = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+        return Done(done.returncode, done.stdout + done.stderr, calls, tmp_path / "report")
+
+    return run
+
+
+def changed(done: Done) -> str:
+    return done.output.partition("PLAY RECAP")[2].split("changed=")[1].split()[0]
+
+
+def test_without_consent_nothing_is_changed(play):
+    done = play("update")
+    assert done.returncode == 0, done.output
+    assert done.names() == []
+    assert "run again with -e dualroot_consent=1" in done.output
+    assert changed(done) == "0"
+
+
+def test_check_mode_only_looks(play):
+    done = play("update", "--check", dualroot_consent=1)
+    assert done.returncode == 0, done.output
+    assert done.names() == []
+    assert not done.folder.exists()
+
+
+def test_a_whole_update(play):
+    done = play("update", dualroot_consent=1, dualroot_health_commands="true\n true", dualroot_carry_paths="/opt/x")
+    assert done.returncode == 0, done.output
+    assert done.names() == [
+        "lock",
+        "transfer",
+        "slot_install",
+        "transfer",
+        "restart",
+        "lock",
+        "host_verify",
+        "slot_mark",
+        "host_commit",
+        "lock",
+    ]
+    staging = f"/var/lib/dualroot/updates/{'5' * 16}"
+    (install,) = done.of("slot_install")
+    assert install["source"] == staging
+    assert install["health_commands"] == ["true", "true"]
+    assert install["carry_paths"] == ["/opt/x"]
+    sent, removed = done.of("transfer")
+    assert sent["files"][0]["dest"] == f"{staging}/rootfs.tar.zst"
+    assert removed["state"] == "absent"
+    (restart,) = done.of("restart")
+    assert (restart["slot"], restart["slot_run_id"], restart["run_id"]) == ("b", RUN, RUN)
+    (verify,) = done.of("host_verify")
+    assert verify["upto"] == "commit"
+    (mark,) = done.of("slot_mark")
+    assert (mark["slot"], mark["state"], mark["event"]) == ("b", "good", "good")
+    assert done.result()["outcome"] == "updated"
+
+
+def test_a_bundle_under_a_url_is_streamed_by_the_host(play):
+    checked = {**CHECKED, "folder": "", "url": "https://bundles.example/gateway"}
+    done = play("update", answers={"bundle_check": [checked]}, dualroot_consent=1)
+    assert done.returncode == 0, done.output
+    assert "transfer" not in done.names()
+    assert done.of("slot_install")[0]["source"] == "https://bundles.example/gateway"
+
+
+def test_a_host_that_runs_the_bundle_is_left_alone(play):
+    same = {**JUDGED, "verdict": "same", "plan": None}
+    done = play("update", answers={"update_plan": [same]}, dualroot_consent=1)
+    assert done.returncode == 0, done.output
+    assert done.names() == []
+    assert changed(done) == "0"
+    assert not list(done.folder.glob("*/*/result.json"))
+
+
+def test_a_host_that_is_refused(play):
+    refused = {**JUDGED, "verdict": "refuse", "plan": None, "refused": {**FAULT, "id": "preflight.refused"}}
+    done = play("update", answers={"update_plan": [refused]}, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.names() == []
+    assert done.result()["fault"]["id"] == "preflight.refused"
+
+
+def test_a_system_that_waits_for_its_verification_is_verified(play):
+    done = play(
+        "update", "!dualroot_run_id", answers={"where": [NEW], "restart": [{"outcome": "started"}]}, dualroot_consent=1
+    )
+    assert done.returncode == 0, done.output
+    assert done.names() == ["lock", "restart", "host_verify", "slot_mark", "host_commit", "lock"]
+    assert done.result()["outcome"] == "updated"
+
+
+@pytest.mark.parametrize(
+    ("where", "identity"),
+    [
+        ({"system": "old_system"}, "slot.not_dual"),
+        ({"system": "stage_two", "run_id": "x"}, "slot.not_dual"),
+        ({"system": "recovery", "run_id": "first"}, "convert.in_recovery"),
+        ({**NEW, "kept": None}, "update.on_trial"),
+        ({**NEW, "kept": {"plan": {**PLAN, "bundle": {"manifest_sha256": "other"}}}}, "update.on_trial"),
+        ({**NEW, "kept": {"plan": {**PLAN, "mode": "convert"}}}, "update.on_trial"),
+    ],
+)
+def test_hosts_that_are_not_updated(play, where, identity):
+    done = play("update", answers={"where": [where]}, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.names() == []
+    assert done.result()["fault"]["id"] == identity
+
+
+def test_a_slot_that_fell_back(play):
+    answers = {"restart": [FELL_BACK], "slot_info": [{"slots": {"a": "good", "b": "bad"}}]}
+    done = play("update", answers=answers, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.names()[4:] == ["restart", "lock"]
+    result = done.result()
+    assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("fell_back", "a", "slot.fell_back")
+    assert result["reason"] == "check 50-gateway ended with status 1"
+    assert result["mode"] == "update"
+
+
+def test_a_trial_that_is_left_over_is_taken_back(play):
+    done = play("update", answers={"restart": [FELL_BACK]}, dualroot_consent=1)
+    (mark,) = done.of("slot_mark")
+    assert (mark["slot"], mark["state"], mark["event"]) == ("b", "bad", "bad")
+    # It runs the good slot already.
+    assert len(done.of("restart")) == 1
+
+
+def test_an_installation_that_failed(play):
+    fault = {**FAULT, "id": "update.content_differs"}
+    answers = {
+        "slot_install": [{"failed": True, "fault": fault, "msg": "m"}],
+        "slot_info": [{"slots": {"a": "good", "b": "bad"}}],
+    }
+    done = play("update", answers=answers, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.names() == ["lock", "transfer", "slot_install", "lock"]
+    result = done.result()
+    assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("failed", "a", "update.content_differs")
+
+
+GIVEN_UP = {"where": [FROM, NEW, FROM], "host_verify": [{"failed": True, "fault": FAULT, "msg": "m"}]}
+
+
+def test_a_system_that_is_not_as_planned_is_given_up(play):
+    back = {**STARTED, "slot": "a"}
+    done = play("update", answers={**GIVEN_UP, "restart": [STARTED, back]}, dualroot_consent=1)
+    assert done.returncode != 0
+    (mark,) = done.of("slot_mark")
+    assert (mark["slot"], mark["state"], mark["reason"]) == ("b", "bad", "1 point differs")
+    _there, restart = done.of("restart")
+    assert (restart["slot"], restart["slot_run_id"]) == ("a", "first")
+    result = done.result()
+    assert (result["outcome"], result["slot"], result["reason"]) == ("fell_back", "a", "1 point differs")
+    assert result["fault"]["id"] == "verify.layout_differs"
+
+
+def test_a_system_that_is_not_as_planned_may_be_left_running(play):
+    answers = {**GIVEN_UP, "where": [FROM, NEW]}
+    done = play("update", answers=answers, dualroot_consent=1, dualroot_give_up_unhealthy="false")
+    assert done.of("slot_mark") == []
+    assert done.of("slot_install")[0]["decisive"] is False
+    assert len(done.of("restart")) == 1
+    assert (done.result()["outcome"], done.result()["slot"]) == ("failed", "b")
+
+
+def test_a_host_that_is_gone_keeps_its_fault(play):
+    dark = {"failed": True, "system": "dark", "fault": FAULT}
+    timed_out = {
+        **FELL_BACK,
+        "outcome": "failed",
+        "fault": {**FAULT, "id": "slot.timed_out"},
+        "slot": None,
+        "reason": "",
+    }
+    done = play("update", answers={"where": [FROM, dark], "restart": [timed_out]}, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.of("slot_mark") == []
+    assert (done.result()["outcome"], done.result()["fault"]["id"]) == ("failed", "slot.timed_out")
+
+
+def test_the_host_of_another_run_is_not_touched(play):
+    lost = {"failed": True, "msg": "m", "outcome": "failed", "fault": {**FAULT, "id": "convert.lock_lost"}}
+    done = play("update", answers={"restart": [lost]}, dualroot_consent=1)
+    assert done.returncode != 0
+    assert done.of("slot_mark") == []
+
+
+CHOSEN = {
+    "needed": True,
+    "target": "a",
+    "target_run_id": "first",
+    "target_kind": "bundle",
+    "running": "b",
+    "event": "rolled_back",
+    "why": "",
+    "changed": True,
+}
+ON_B = {**FROM, "slot": "b", "run_id": "second"}
+BACK = {**STARTED, "slot": "a"}
+
+
+def rolling(**answers):
+    usual = {"where": [ON_B, {**FROM, "kept": {"plan": PLAN}}], "slot_rollback": [CHOSEN], "restart": [BACK]}
+    return {**usual, **answers}
+
+
+def test_a_whole_rollback(play):
+    done = play("rollback", answers=rolling())
+    assert done.returncode == 0, done.output
+    assert done.names() == ["lock", "slot_rollback", "restart", "host_verify", "slot_mark", "lock"]
+    (verify,) = done.of("host_verify")
+    assert (verify["upto"], verify["configuration"]) == ("commit", False)
+    (mark,) = done.of("slot_mark")
+    assert (mark["slot"], mark["state"], mark["event"], mark["run_id"]) == ("a", "good", "rolled_back", RUN)
+    result = done.result()
+    assert (result["outcome"], result["slot"], result["mode"]) == ("rolled_back", "a", "rollback")
+
+
+def test_a_host_that_was_rolled_back_is_left_alone(play):
+    stays = {**CHOSEN, "needed": False, "changed": False, "target": "b", "why": "rolled back already"}
+    done = play("rollback", answers=rolling(slot_rollback=[stays]))
+    assert done.returncode == 0, done.output
+    assert done.names() == ["lock", "slot_rollback", "lock"]
+    assert changed(done) == "0"
+    assert not list(done.folder.glob("*/*/result.json"))
+
+
+def test_the_check_mode_of_a_rollback(play):
+    done = play("rollback", "--check", answers=rolling())
+    assert done.returncode == 0, done.output
+    assert done.of("restart") == []
+    assert not done.folder.exists()
+
+
+def test_a_slot_without_a_plan_of_its_own(play):
+    done = play("rollback", answers=rolling(where=[ON_B, FROM]))
+    assert done.returncode == 0, done.output
+    assert done.of("host_verify") == []
+    assert len(done.of("slot_mark")) == 1
+
+
+def test_a_rollback_that_is_refused(play):
+    refused = {"failed": True, "msg": "m", "fault": {**FAULT, "id": "rollback.not_good"}}
+    done = play("rollback", answers=rolling(slot_rollback=[refused], where=[ON_B]))
+    assert done.returncode != 0
+    assert done.names() == ["lock", "slot_rollback", "lock"]
+    result = done.result()
+    assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("failed", "b", "rollback.not_good")
+
+
+def test_a_rollback_that_fell_back(play):
+    back = {**FELL_BACK, "slot": "b"}
+    answers = rolling(where=[ON_B, ON_B], restart=[back], slot_info=[{"slots": {"a": "bad", "b": "good"}}])
+    done = play("rollback", answers=answers)
+    assert done.returncode != 0
+    assert done.of("slot_mark") == []
+    assert (done.result()["outcome"], done.result()["slot"]) == ("fell_back", "b")
+
+
+def test_a_rollback_to_a_system_that_is_not_healthy_goes_back(play):
+    there = {**FROM, "kept": {"plan": PLAN}, "slot_state": "trying"}
+    answers = rolling(
+        where=[ON_B, there, there, ON_B],
+        host_verify=[{"failed": True, "fault": FAULT, "msg": "m"}],
+        restart=[BACK, {**STARTED, "slot": "b"}],
+        slot_info=[{"slots": {"a": "trying", "b": "good"}}],
+    )
+    done = play("rollback", answers=answers)
+    assert done.returncode != 0
+    assert done.of("slot_mark")[0]["state"] == "bad"
+    assert done.of("restart")[1]["slot"] == "b"
+    assert (done.result()["outcome"], done.result()["slot"]) == ("fell_back", "b")
