@@ -40,7 +40,7 @@ seconds() {
 }
 
 # One line of printable ASCII without quotes and backslashes, as the records of the host hold a text.
-plain() { tr '\t\n' '  ' | tr '"\\' "'/" | tr -c ' -~' '?' | cut -c "1-$1"; }
+plain() { tr '\t\n' '  ' | tr '"\\' "'/" | tr -c ' -~' '?' | cut -c "1-$1" | sed 's/ *$//'; }
 
 # Where greenboot itself runs its checks, it has its own part in boot-complete.target.
 greenboot_runs() { systemctl is-enabled --quiet greenboot-healthcheck.service 2>/dev/null; }

@@ -8,7 +8,7 @@ It stands behind the first two parts of ``dualroot-slot``, whose functions it us
 OUTCOME = r"""
 # -- why the other slot does not run --------------------------------------------------------------
 
-force=yes
+force=yes changing=''
 # What a try looks like that ended before its file systems were mounted, or without a word later on.
 unseen='it ended before its services started: no kernel, no root, a panic or a hang'
 unheard='it had started and ended without a word: a panic, a hang or a reset'
@@ -80,7 +80,11 @@ tell() {
     last=$(outcomes | grep "\"slot\": \"$1\"" | tail -n 1)
     case $last in
         *"\"run_id\": \"$(plain "$(record "$1" run_id)")\", \"event\": \"fell_back\", \"reason\": \"$said\"}") ;;
-        *) begin_change; note "$1" fell_back "$2" ;;
+        *)
+            [ -n "$changing" ] || begin_change
+            changing=yes
+            note "$1" fell_back "$2"
+            ;;
     esac
     echo "slot $1 fell back: $2"
 }
@@ -88,6 +92,7 @@ tell() {
 # give_up SLOT REASON: it is not tried any more
 give_up() {
     mark bad "$1"
+    changing=yes
     tell "$1" "$2"
 }
 

@@ -70,7 +70,8 @@ def write_commands(root: Path, commands: Sequence[str], decisive: bool = True) -
 def command_text(command: str) -> str:
     """Return the check for a command, which the host shows by its first line."""
     title = records.plain(command.strip().split("\n")[0], _TITLE_LENGTH)
-    return COMMAND.replace("@TITLE@", title).replace("@COMMAND@", command)
+    head, _place, tail = COMMAND.replace("@TITLE@", title, 1).rpartition("@COMMAND@")
+    return f"{head}{command}{tail}"
 
 
 def _write_target(root: Path) -> None:

@@ -15,7 +15,7 @@ def write_script(root: Path, path: str, text: str, mode: int = 0o755) -> None:
     """Write a script below ``root``; its folders are made."""
     target = root / path
     target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    write_file(target, text.encode("ascii"), mode)
+    write_file(target, text.encode("utf-8"), mode)
 
 
 def write(root: Path, name: str, text: str, wanted_by: str) -> None:
@@ -23,7 +23,7 @@ def write(root: Path, name: str, text: str, wanted_by: str) -> None:
     folder = root / FOLDER
     link = folder / wanted_by / name
     link.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    write_file(folder / name, text.encode("ascii"))
+    write_file(folder / name, text.encode("utf-8"))
     if not link.is_symlink():
         link.symlink_to(f"../{name}")
 

@@ -145,8 +145,11 @@ class FakeParts:
     def check_ahead(self, runner: Any, node: str, layout: Any, plan: Mapping[str, Any]) -> None:
         self._call("check_ahead")
 
-    def tear_down(self, runner: Any, node: str, keep: Sequence[str]) -> None:
-        self._call(" ".join(["tear_down", node, *keep]))
+    def tear_down(self, runner: Any, node: str, keep: Sequence[str], keep_at: Sequence[int]) -> None:
+        self._call(" ".join(["tear_down", node, *keep, *map(str, keep_at)]))
+
+    def offer_old(self, dispatch: Path, plan: Mapping[str, Any]) -> None:
+        self._call(f"offer_old {dispatch.name}")
 
     def apply_table(self, runner: Any, node: str, layout: Any) -> None:
         self._call(f"apply_table {node}")
@@ -298,6 +301,9 @@ class Stage:
         self.boots = 1
         self.at: list[tuple[float, Callable[[], None]]] = []
         self.mounts: list[str] = []
+        #: The scripts that were run, and what each printed.
+        self.programs: list[str] = []
+        self.told = ""
         self.runner = FakeRunner(handler=self._command)
         self._fill()
         self.machine = Machine(
@@ -410,6 +416,9 @@ class Stage:
             self.mounts.remove(argv[1])
         elif argv[0] == "blkid":
             return "/dev/vda1\n"
+        elif argv[0] == "sh":
+            self.programs.append(argv[1])
+            return self.told
         elif argv[0] not in ("udevadm", "/usr/sbin/sshd"):
             raise AssertionError(argv)
         self._show_mounts()

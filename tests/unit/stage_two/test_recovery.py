@@ -26,6 +26,22 @@ def test_stays_reachable_and_tries_what_fails_again(tmp_path: Path) -> None:
     assert stage.reboots == 1
 
 
+def test_tells_why_and_gives_a_person_the_command(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.write("proc/cmdline", "dualroot.mode=recovery dualroot.reason=no_slot\n")
+    stage.told = "slot a fell back: 3 tries: no sshd listens\n"
+    stage.at.append((stage.now + 100, stage.places.reboot.touch))
+    assert stage.run() == 0
+    program = tmp_path / "usr/lib/dualroot/slot-outcome"
+    # Once: what works is not done again.
+    assert stage.programs == [str(program)]
+    assert stage.mounts == [str(tmp_path / "boot/dispatch")]
+    mount = next(argv for argv in stage.runner.calls if argv[0] == "mount")
+    assert mount[:5] == ("mount", "-t", "ext4", "-o", "ro") and mount[5].startswith("UUID=")
+    assert program.stat().st_mode & 0o111 and (tmp_path / "usr/local/sbin/dualroot-slot").is_file()
+    assert stage.status["reason"] == "slot a fell back: 3 tries: no sshd listens"
+
+
 def test_without_documents_it_still_stays(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     stage.write("proc/cmdline", "dualroot.mode=recovery\n")
