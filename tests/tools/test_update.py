@@ -72,13 +72,14 @@ class Lab:
         (self.root / "proc/cmdline").write_text(f"dualroot.slot=a dualroot.run={RUN_ID}\n")
         (self.root / "srv/app").mkdir(parents=True)
         (self.root / "srv/app/state").write_bytes(os.urandom(MIB))
-        self.payload = self._payload(folder)
+        self.payload = folder / "rootfs.tar.zst"
+        self._fill(folder / "tree")
+        self.pack()
         slot_state.write(self.dispatch, scene.state(b="good"))
         subprocess.run(["mount", "-o", "remount,ro", str(self.dispatch)], check=True)
         self.capture = captures.read(self.root, self.runner, {"login_user": "admin"})
 
-    def _payload(self, folder: Path) -> Path:
-        tree = folder / "tree"
+    def _fill(self, tree: Path) -> None:
         for name in ("etc/ssh", "boot", "usr/sbin", "usr/share", "srv", "var/lib"):
             (tree / name).mkdir(parents=True)
         (tree / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
@@ -94,14 +95,20 @@ class Lab:
             file.truncate(32 * MIB)
             file.seek(16 * MIB)
             file.write(b"island")
-        archive = folder / "rootfs.tar.zst"
-        options = ["--numeric-owner", "--sparse", "--zstd"]
-        subprocess.run(["tar", "-C", str(tree), *options, "-cf", str(archive), "."], check=True)
-        return archive
+
+    def pack(self) -> None:
+        """Make the payload of the tree."""
+        options = ["--numeric-owner", "--sparse", "--zstd", "-cf", str(self.payload)]
+        subprocess.run(["tar", "-C", str(self.folder / "tree"), *options, "."], check=True)
+        self.unpacked = 64 * MIB + 2 * self.payload.stat().st_size
 
     def plan(self, run_id: str = scene.NEW_RUN) -> dict[str, Any]:
         content = self.payload.read_bytes()
-        described = {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content), "unpacked_bytes": 64 * MIB}
+        described = {
+            "sha256": hashlib.sha256(content).hexdigest(),
+            "size": len(content),
+            "unpacked_bytes": self.unpacked,
+        }
         plan = scene.judged()["plan"]
         changed = {
             **plan,
@@ -133,22 +140,29 @@ class Lab:
         return slot_state.read(self.dispatch).state.state_of("b")
 
 
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    image, dispatch = tmp_path / "slot.img", tmp_path / "dispatch"
+@contextlib.contextmanager
+def mounted(folder: Path, size: int) -> Iterator[str]:
+    """Yield a loop device of ``size`` bytes for the slot; the dispatch file system is mounted meanwhile."""
+    image, dispatch = folder / "slot.img", folder / "dispatch"
     with image.open("wb") as file:
-        file.truncate(192 * MIB)
+        file.truncate(size)
     dispatch.mkdir()
     argv = ["losetup", "--find", "--show", str(image)]
     device = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "dispatch", str(dispatch)], check=True)
     try:
-        yield Lab(tmp_path, device)
+        yield device
     finally:
-        for at in (tmp_path / "update/new", dispatch):
+        for at in (folder / "update/new", dispatch):
             if at.is_mount():
                 subprocess.run(["umount", str(at)], check=True)
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[Lab]:
+    with mounted(tmp_path, 192 * MIB) as device:
+        yield Lab(tmp_path, device)
 
 
 def look_inside(lab: Lab, folder: Path) -> Path:
