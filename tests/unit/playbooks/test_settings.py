@@ -48,7 +48,7 @@ def test_only_hosts_of_the_group_are_changed(playbook, group, pattern):
     assert inventory.get_hosts(render(second["hosts"], dualroot_hosts=pattern)) == []
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback"])
+@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status"])
 def test_no_hosts_named_means_all(playbook):
     play = load(f"playbooks/{playbook}.yml")[0]
     assert render(play["hosts"]) == "all"
