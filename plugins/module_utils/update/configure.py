@@ -11,7 +11,7 @@ from typing import Any
 
 from ..archive import marker
 from ..archive.durable import write_file
-from ..boot import fact, health, root_overlay, slot_command, slot_entry
+from ..boot import fact, health, root_overlay, slot_entry
 from ..capture import configure as captures
 from ..capture.redact import redact
 from ..layout.model import ResolvedLayout
@@ -45,7 +45,6 @@ def apply(
     _clear_crypttab(new)
     slot_entry.write(new, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
     root_overlay.write(new, plan)
-    slot_command.write(new)
     _evidence(new, plan, capture, result)
     marker.remove(new)
 
