@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -42,6 +43,43 @@ wait
     assert sysrq.exists() == (at == "never")
     if at == "never":
         assert sysrq.read_text() == "b\n"
+
+
+@pytest.mark.parametrize("there", ["", "status.json", "stays"])
+def test_a_hang_before_the_program_of_a_resume_starts_the_lifeboat_again(tmp_path: Path, there: str) -> None:
+    sysrq = tmp_path / "sysrq"
+    if there:
+        (tmp_path / there).touch()
+    script = f"""
+set -u
+arguments="dualroot.resume=1" sysrq={sysrq} state={tmp_path}
+say() {{ :; }}
+sleep() {{ :; }}
+{function("argument")}{function("limit_the_start")}
+limit_the_start
+wait
+"""
+    subprocess.run(["sh", "-c", script], check=True, timeout=30)
+    assert sysrq.exists() == (not there)
+
+
+@pytest.mark.parametrize(("no_way_out", "written"), [("0", b"V"), ("1", b"...")])
+def test_a_machine_that_waits_for_a_person_is_not_restarted(tmp_path: Path, no_way_out: str, written: bytes) -> None:
+    """A watchdog that cannot be disarmed is fed; a terminal stands for the device."""
+    master, slave = os.openpty()
+    (tmp_path / "nowayout").write_text(f"{no_way_out}\n")
+    script = f"""
+set -u
+watchdog={os.ttyname(slave)} no_way_out={tmp_path}/nowayout turns=
+sleep() {{ [ "$1" = 10 ] && turns=x$turns && [ "$turns" != xxx ]; }}
+{function("disarm_watchdog")}
+disarm_watchdog
+wait
+"""
+    subprocess.run(["sh", "-c", script], check=True, timeout=30)
+    assert os.read(master, 16) == written
+    os.close(master)
+    os.close(slave)
 
 
 def test_udev_is_told_not_to_read_tables_anew_before_it_starts() -> None:

@@ -23,8 +23,11 @@ _CHUNK = 1 << 20
 _NO_RANGES = 33
 #: A server that stops sending ends a download after a minute, which the next attempt continues (curl(1)).
 _PATIENCE = ("--connect-timeout", "30", "--speed-limit", "1", "--speed-time", "60")
-#: A file system that is filled to its last block stops the host's own work.
-SPARE_BYTES = 32 << 20
+#: A file system that is filled to its last block stops the host's own work: logs, mail, databases. What stays free
+#: is this share of it, but no more than the one and no less than the other.
+SPARE_SHARE = 0.05
+MOST_SPARE_BYTES = 256 << 20
+LEAST_SPARE_BYTES = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,11 @@ def file_digest(path: Path) -> str:
             digest.update(chunk)
 
 
+def spare_bytes(size: int) -> int:
+    """Return what staging leaves free of a file system of ``size`` bytes."""
+    return max(LEAST_SPARE_BYTES, min(int(size * SPARE_SHARE), MOST_SPARE_BYTES))
+
+
 def check_space(directory: Path, needed: int) -> None:
     """Raise ``Fault`` ``boot.no_space`` unless ``needed`` bytes fit and some are left."""
     existing = directory
@@ -55,8 +63,9 @@ def check_space(directory: Path, needed: int) -> None:
         existing = existing.parent
     space = os.statvfs(existing)
     free = space.f_bavail * space.f_frsize
-    if needed and needed + SPARE_BYTES > free:
-        raise Fault(kinds.NO_SPACE, directory=directory, needed=needed + SPARE_BYTES - free, free=free)
+    missing = needed + spare_bytes(space.f_blocks * space.f_frsize) - free
+    if needed and missing > 0:
+        raise Fault(kinds.NO_SPACE, directory=directory, needed=missing, free=free)
 
 
 def fetch(runner: Runner, artefact: Artefact, source: str) -> None:

@@ -67,10 +67,16 @@ class Entry:
 
 def arguments(plan: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the kernel arguments of stage two; the host's consoles come last, so that the last one
-    of them is its console. Raises ``Fault`` ``boot.argument_unsafe``."""
+    of them is its console. Raises ``Fault`` ``boot.argument_unsafe``.
+
+    On a disk with an MBR the kernel is not told ``gpt``: it would then believe a stale GPT at the end of the disk,
+    of an earlier use, and not the table by which the old system lies there. A start from the lifeboat is told so
+    always, because then the new table may be half there.
+    """
+    always = [word for word in ALWAYS if word != "gpt" or plan["disk"]["table"] != "dos"]
     limit = f"dualroot.limit={plan['go_timeout'] + LIMIT_SECONDS}"
     return check_arguments(
-        ("dualroot.mode=convert", f"dualroot.run={plan['run_id']}", limit, *ALWAYS, *plan["kernel_arguments"])
+        ("dualroot.mode=convert", f"dualroot.run={plan['run_id']}", limit, *always, *plan["kernel_arguments"])
     )
 
 

@@ -134,7 +134,8 @@ MEMORY = _kind(
 STAGING_SPACE = _kind(
     "staging_space",
     "{directory} needs {needed} and its file system has {free} free; {missing} are missing",
-    "Payload, kernel, initramfs and the evidence of the run are staged there before the reboot.",
+    "Payload, kernel, initramfs and the evidence of the run are staged there before the reboot, and 5 % of the file"
+    " system, 256 MiB at most, stay free for the host's own work.",
     "Delete what is no longer needed on the old system (package caches, old kernels, old logs), then run again.",
 )
 BOOT_SPACE = _kind(

@@ -119,10 +119,13 @@ def test_entry_with_and_without_a_separate_boot(
     )
 
 
-def test_arguments_end_with_the_consoles_of_the_host() -> None:
-    plan = {"run_id": "run-1", "go_timeout": 600, "kernel_arguments": ["console=tty0", "console=ttyS0,115200"]}
+@pytest.mark.parametrize(("table", "told"), [("gpt", ("gpt",)), ("dos", ())])
+def test_arguments_end_with_the_consoles_of_the_host(table: str, told: tuple[str, ...]) -> None:
+    """A stale GPT at the end of an MBR disk is believed by a kernel that is told ``gpt``."""
+    consoles = ["console=tty0", "console=ttyS0,115200"]
+    plan = {"run_id": "run-1", "go_timeout": 600, "kernel_arguments": consoles, "disk": {"table": table}}
     assert one_shot.arguments(plan) == (
-        *("dualroot.mode=convert", "dualroot.run=run-1", "dualroot.limit=4200", "gpt", "panic=30"),
+        *("dualroot.mode=convert", "dualroot.run=run-1", "dualroot.limit=4200", *told, "panic=30"),
         *("console=tty0", "console=ttyS0,115200"),
     )
 

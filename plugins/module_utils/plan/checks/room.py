@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...boot.fetch import spare_bytes
 from ...faults import preflight as kinds
 from ...units import MIB, format_size
 from ..context import STATE_DIRECTORY, Context
@@ -60,6 +61,7 @@ def staged_on_root(context: Context) -> int:
 
 def _space(context: Context) -> Iterator[Finding]:
     staged, boot = staging_needs(context)
+    staged += spare_bytes(int(context.root.get("size_bytes") or 0))
     boot_facts = context.facts.get("boot") or {}
     free = int(context.root.get("free_bytes") or 0)
     if boot_facts.get("device") == context.root.get("device"):
