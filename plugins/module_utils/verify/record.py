@@ -39,14 +39,16 @@ def wanted(plan: Mapping[str, Any], conversion: Mapping[str, Any], root: Path, m
     result.update(
         run_id=plan["run_id"],
         host=plan["host"],
-        outcome="converted",
+        outcome="updated" if plan["mode"] == "update" else "converted",
         fault=None,
         slot=plan["slot"],
         payload_bytes=plan["payload"]["size"],
     )
     if conversion.get("downtime_seconds") is not None:
         result.update({name: conversion.get(name) for name in _OF_CONTROLLER})
-        result["phases"] = result.get("phases") or conversion.get("phases") or []
+        # An update has not ended when its record is written; stage two has.
+        first, second = (conversion, result) if plan["mode"] == "update" else (result, conversion)
+        result["phases"] = first.get("phases") or second.get("phases") or []
         peaks = [value for value in (result.get("peak_ram_bytes"), conversion.get("peak_ram_bytes")) if value]
         result["peak_ram_bytes"] = max(peaks) if peaks else None
     fact = fact_file.document({**fact_file.base(plan), "committed": True}, mount)

@@ -12,6 +12,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.verify import rec
 PLAN = {
     "run_id": "r",
     "host": "gate",
+    "mode": "convert",
     "slot": "a",
     "payload": {"size": 9},
     "layout": {"name": "va"},
@@ -78,3 +79,11 @@ def test_without_a_record_of_stage_two(tmp_path):
     documents = record.wanted(PLAN, CONVERSION, tmp_path, tmp_path)
     assert documents.result["phases"] == CONVERSION["phases"]
     assert documents.result["peak_ram_bytes"] == 50
+
+
+def test_the_record_of_an_update_ends_with_what_the_controller_saw(root):
+    documents = record.wanted({**PLAN, "mode": "update"}, CONVERSION, root, root / "boot/dispatch")
+    assert documents.result["outcome"] == "updated"
+    assert documents.result["phases"] == CONVERSION["phases"]
+    later = record.wanted({**PLAN, "mode": "update"}, {}, root, root / "boot/dispatch")
+    assert later.result["phases"] == [{"name": "load"}]
