@@ -118,6 +118,7 @@ def assemble(context: Context) -> dict[str, Any]:
             "renderer": manifest["payload"]["network_renderer"],
             "kernel_arguments": kernel_arguments(context),
             "login_user": options.login_user,
+            "health": {"commands": list(options.health_commands), "decisive": options.give_up_unhealthy},
             "lifeboat": context.berth.to_plan(),
             "predicted": context.prediction.to_document(),
         }

@@ -99,6 +99,7 @@ VALUES: dict[str, Any] = {
     ),
     "kernel_arguments": [_matches(SAFE_ARGUMENT, "letters, digits and _ . , : = / @ % + ~ ! -")],
     "login_user": shape.name,
+    "health?": shape.Maybe({"commands": [shape.printable]}),
 }
 
 

@@ -78,6 +78,8 @@ SHAPE: dict[str, Any] = {
     "renderer": str,
     "kernel_arguments": [str],
     "login_user": str,
+    # The operator's health commands, and whether a failing one ends a try of the new system.
+    "health": ({"commands": [str], "decisive": bool},),
     # Where a lifeboat may lie, extents as [start, length] in bytes of the disk.
     "lifeboat": {
         "wish": str,
@@ -90,9 +92,9 @@ SHAPE: dict[str, Any] = {
     "predicted": None,
     "digest": str,
 }
-_MAY_BE_MISSING = frozenset(("keep_old",))
+_MAY_BE_MISSING = frozenset(("keep_old", "health"))
 #: What only a run through stage two needs: an update installs while the host runs, on the layout that it has.
-_OF_STAGE_TWO = frozenset(("attended", "go_timeout", "environment", "disk", "staging", "esp", "keep_old"))
+_OF_STAGE_TWO = frozenset(("attended", "go_timeout", "environment", "disk", "staging", "esp", "keep_old", "health"))
 #: The plan of an update: ``slot`` is the target, ``from_*`` what runs while it is installed.
 UPDATE_SHAPE: dict[str, Any] = {
     **{name: inner for name, inner in SHAPE.items() if name not in _OF_STAGE_TWO},

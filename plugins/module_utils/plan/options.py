@@ -50,6 +50,8 @@ class Options:
     disk: str = ""
     discard: tuple[str, ...] = ()
     login_user: str = "root"
+    health_commands: tuple[str, ...] = ()
+    give_up_unhealthy: bool = True
     kernel_arguments: tuple[str, ...] = ()
     manifest_sha256: str = ""
     #: SHA-256 fingerprint of the certificate that signed the bundle; empty for an unsigned one.

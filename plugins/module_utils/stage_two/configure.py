@@ -22,7 +22,7 @@ def run(work: Work) -> None:
     work.step("fstab", lambda: fstab.write(new, work.resolved, work.plan["slot"]))
     work.step("root", lambda: root_overlay.write(new, work.plan))
     work.step("crypttab", lambda: _clear_crypttab(new))
-    work.step("trial", lambda: health.write(new, work.dispatch, work.plan, work.capture))
+    work.step("trial", lambda: _health(work))
     work.step("facts", lambda: _facts(work))
     work.step("evidence", lambda: _evidence(work))
 
@@ -30,6 +30,12 @@ def run(work: Work) -> None:
 def _apply(work: Work) -> None:
     runner, new = work.machine.runner, work.machine.places.new
     work.parts.configure(runner, new, work.capture, work.plan["renderer"])
+
+
+def _health(work: Work) -> None:
+    wanted = work.plan.get("health") or {}
+    commands, decisive = wanted.get("commands", ()), wanted.get("decisive", True)
+    health.write(work.machine.places.new, work.dispatch, work.plan, work.capture, commands, decisive)
 
 
 def _clear_crypttab(new: Path) -> None:

@@ -117,3 +117,11 @@ def test_texts_of_surveys_become_their_types() -> None:
     plan = build(docs.facts(), docs.manifest(), docs.layout(), docs.options(attended="no", go_timeout="30", disk=""))
     assert plan["attended"] is False
     assert plan["go_timeout"] == 30
+
+
+def test_health_commands_travel_with_the_plan() -> None:
+    commands = ["systemctl is-active db", "test -e /srv/x"]
+    options = docs.options(health_commands=commands, give_up_unhealthy="false")
+    plan = build(docs.facts(), docs.manifest(), docs.layout(), options)
+    assert plan["health"] == {"commands": commands, "decisive": False}
+    assert build(docs.facts(), docs.manifest(), docs.layout(), docs.options())["health"]["decisive"] is True

@@ -25,6 +25,15 @@ def test_has_a_file_for_every_phase_in_their_order() -> None:
     assert tuple(program.RUN) == phases.STAGE_TWO_PHASES
 
 
+@pytest.mark.parametrize(("decisive", "kind"), [(True, "required"), (False, "wanted")])
+def test_the_new_system_checks_its_own_health(tmp_path: Path, decisive: bool, kind: str) -> None:
+    stage = Stage(tmp_path, plan(health={"commands": ["systemctl is-active db"], "decisive": decisive})).go()
+    assert stage.run() == 0
+    (check,) = (stage.places.new / "etc/dualroot/check").glob("*/*")
+    assert check.parent.name == f"{kind}.d" and check.read_text().endswith("\nsystemctl is-active db\n")
+    assert (stage.places.new / "etc/systemd/system/dualroot-trial.service").is_file()
+
+
 def test_converts(tmp_path: Path) -> None:
     stage = Stage(tmp_path).go()
 
