@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from ..module_utils.faults import convert as kinds
 from ..module_utils.faults.fault import Fault
 from ..module_utils.report import files
 from ..module_utils.waiting import timeline
@@ -25,7 +26,7 @@ from ..module_utils.waiting.machine import (
     settle,
 )
 from ..module_utils.waiting.state import NewSystem, OldSystem, Recovery, StageTwo, classify
-from ..plugin_utils import keeping
+from ..plugin_utils import keeping, trial_reason
 from ..plugin_utils.leading import LeadingAction
 from ..plugin_utils.link import Link, LinkDown
 from ..plugin_utils.results import failed
@@ -128,7 +129,18 @@ class ActionModule(LeadingAction):
             return decision
         evidence["journal"] = evidence.get("journal") or timeline.read_journal(texts[0])
         evidence["log"] = evidence.get("log") or texts[2]
+        if decision.fault.get("id") == kinds.TRIAL_FAILED.id:
+            return self._told(plan, decision)
         return settle(decision, timeline.read_result(texts[1]), str(plan["mode"]))
+
+    def _told(self, plan: Mapping[str, Any], decision: Failed) -> Failed:
+        """Let the new system's own words, on the dispatch partition, say why it is not what runs."""
+        try:
+            text = self._low_level_execute_command(trial_reason.command(plan), sudoable=True)["stdout"]
+        except AnsibleError:
+            return decision
+        reason = trial_reason.read(str(text), str(plan["slot"]))
+        return Failed("returned", Fault(kinds.TRIAL_FAILED, reason=reason).record()) if reason else decision
 
     def _result(
         self,

@@ -11,6 +11,8 @@ module: host_commit
 short_description: Overwrite the lifeboat of a converted host, and write its record
 version_added: 0.1.0
 description:
+  - With O(step=old) the old system that was kept for the trial is no slot any more. This comes first, when the slot
+    that took over is marked good; its partition goes with the partition table of the moment commit.
   - With O(step=lifeboat) the host's own part of the lifeboat (it has password hashes and private keys) and its
     journal are overwritten on the bare disk and read back. They lie in blocks that the new layout has not used yet, so
     this comes before the partitions, volumes and file systems of the moment commit are made. Kernel, partition table
@@ -23,7 +25,7 @@ options:
     description:
       - What is done.
     type: str
-    choices: [lifeboat, record]
+    choices: [old, lifeboat, record]
     default: record
   disk:
     description:
@@ -68,6 +70,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+forgotten:
+  description: The slot that the old system had; empty where it had none any more.
+  returned: when O(step=old)
+  type: str
+  sample: b
 overwritten:
   description: Places of the disk that were overwritten, as pairs of start and length in bytes.
   returned: when O(step=lifeboat)
@@ -93,12 +100,21 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import slots
+from ..module_utils.boot import kept_old, root_overlay, slots
 from ..module_utils.layout.model import ResolvedLayout
 from ..module_utils.lifeboat import erase
 from ..module_utils.plan import document
 from ..module_utils.runner import CommandRunner
 from ..module_utils.verify import record
+
+
+def forget_old(module):
+    """Take the old system out of the slots; return the module's result."""
+    plan, runner = document.load(module.params["plan"]), CommandRunner()
+    found = kept_old.look(slots.DISPATCH, plan)
+    if found.changes and not module.check_mode:
+        kept_old.forget(runner, found, slots.DISPATCH, plan)
+    return {"changed": found.changes, "forgotten": found.slot if found.changes else ""}
 
 
 def erase_lifeboat(module):
@@ -123,7 +139,12 @@ def write_record(module):
     """Write what differs; return the module's result."""
     plan = document.load(module.params["plan"])
     wanted = record.wanted(plan, module.params["conversion"], Path("/"), slots.DISPATCH)
-    changed, before = record.write(wanted, Path("/"), pretend=module.check_mode)
+    changed, before = record.write(wanted, Path("/"), pretend=True)
+    if changed and not module.check_mode:
+        # Below an overlay in memory also where it is read at the next start.
+        with root_overlay.lasting(CommandRunner()) as roots:
+            for root in roots:
+                record.write(wanted, root)
     return {
         "changed": changed,
         "result": wanted.result,
@@ -136,7 +157,7 @@ def main():
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "step": {"type": "str", "choices": ["lifeboat", "record"], "default": "record"},
+            "step": {"type": "str", "choices": ["old", "lifeboat", "record"], "default": "record"},
             "disk": {"type": "path"},
             "plan": {"type": "dict", "required": True},
             "conversion": {"type": "dict", "default": {}},
@@ -144,8 +165,8 @@ def main():
         required_if=[("step", "lifeboat", ["disk"])],
         supports_check_mode=True,
     )
-    work = erase_lifeboat if module.params["step"] == "lifeboat" else write_record
-    run_module(module, lambda: work(module))
+    work = {"old": forget_old, "lifeboat": erase_lifeboat, "record": write_record}
+    run_module(module, lambda: work[module.params["step"]](module))
 
 
 if __name__ == "__main__":

@@ -21,11 +21,11 @@ from ..faults.fault import Fault
 from ..probe.mounts import place_of
 from ..runner import Runner
 from . import host_loader
-from .dispatcher import ALWAYS, check_arguments
+from .dispatcher import ALWAYS, ONE_SHOT, check_arguments
 from .host_loader import HostLoader
 from .settle import settle
 
-ENTRY_ID = "dualroot-convert"
+ENTRY_ID = ONE_SHOT
 #: Seconds that stage two may take before the first write, beside the wait for the go: reading the payload from
 #: the slowest disk included. The first process then restarts into the old system, whatever hangs.
 LIMIT_SECONDS = 3600

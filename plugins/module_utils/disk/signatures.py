@@ -35,17 +35,25 @@ def check(runner: Runner, node: str, group_names: Collection[str], *, root: Path
     _groups(volumes, node, name)
 
 
-def tear_down(runner: Runner, node: str, *, keep: Collection[str] = (), root: Path = sysfs.ROOT) -> list[str]:
+def tear_down(
+    runner: Runner,
+    node: str,
+    *,
+    keep: Collection[str] = (),
+    keep_at: Collection[int] = (),
+    root: Path = sysfs.ROOT,
+) -> list[str]:
     """Deactivate all that stands on the disk and wipe the signatures of its partitions.
 
-    ``keep`` are the UUIDs of GPT partitions that the new table keeps with their content (an ESP). The
-    partition table itself is left to the one write that replaces it. Returns what was done, a line
-    each; a second call finds nothing and does nothing. Raises ``disk.in_use``, ``disk.spans_disks``.
+    ``keep`` are the UUIDs of GPT partitions that the new table keeps with their content (an ESP), ``keep_at`` the
+    bytes of the disk at which others begin that stay (the old root, which an MBR gives no UUID). The partition
+    table itself is left to the one write that replaces it. Returns what was done, a line each; a second call finds
+    nothing and does nothing. Raises ``disk.in_use``, ``disk.spans_disks``.
     """
     name = sysfs.require_disk(node, root)
     _require_unused(node, root)
     done = [*_deactivate_groups(runner, node, name, root), *_remove_holders(runner, node, name, root)]
-    for device in _devices(node, name, keep, root):
+    for device in _devices(node, name, keep, keep_at, root):
         if runner.run(["wipefs", "--noheadings", device]).stdout.strip():
             runner.run(["wipefs", "--all", "--force", device])
             done.append(f"wiped the signatures of {device}")
@@ -116,7 +124,7 @@ def _remove_holder(runner: Runner, name: str, root: Path) -> str:
     return f"stopped array {name}"
 
 
-def _devices(node: str, name: str, keep: Collection[str], root: Path) -> list[str]:
+def _devices(node: str, name: str, keep: Collection[str], keep_at: Collection[int], root: Path) -> list[str]:
     """Return the partitions but those to keep, or the disk itself where it has no table."""
     parts = sysfs.partitions(name, root)
     table = read_disk(node, root)
@@ -124,7 +132,7 @@ def _devices(node: str, name: str, keep: Collection[str], root: Path) -> list[st
         return [sysfs.node_of(name)]
     uuids = {uuid.upper() for uuid in keep}
     # By place, not by number: the kernel may still have an older table than the disk.
-    kept = {one.first_lba * table.sector_bytes for one in table.entries if one.uuid.upper() in uuids}
+    kept = {one.first_lba * table.sector_bytes for one in table.entries if one.uuid.upper() in uuids} | set(keep_at)
     return [sysfs.node_of(part.name) for part in parts if part.start_bytes not in kept]
 
 

@@ -62,6 +62,14 @@ RETURNED_SILENTLY = FaultKind(
     why="It ended before its last words could be fetched: a kernel panic, a reset, or a lost network.",
     how="Read /var/lib/dualroot/runs on the host and the console log, then rehearse again before the next attempt.",
 )
+TRIAL_FAILED = FaultKind(
+    id="convert.trial_failed",
+    phase="convert",
+    what="The new system failed its trial, and the host is back in its old system, which was kept",
+    why="{reason}",
+    how="Mend the bundle, or what the reason names, and migrate again: the host is as able to as before. Its old boot"
+    " loader is gone; the dispatcher starts it until a migration is committed.",
+)
 HOST_KEY_CHANGED = FaultKind(
     id="convert.host_key_changed",
     phase="convert",
@@ -138,6 +146,7 @@ KINDS = (
     REBOOT_IGNORED,
     FELL_BACK,
     RETURNED_SILENTLY,
+    TRIAL_FAILED,
     HOST_KEY_CHANGED,
     LOGIN_REFUSED,
     FOREIGN_RUN,

@@ -43,6 +43,14 @@ NO_NETWORK = FaultKind(
     how="Nothing was written. Compare the network part of capture-redacted.json with the host's real "
     "network; then run a rehearsal, or set dualroot_attended: false where no network is there by design.",
 )
+OLD_NOT_SOUND = FaultKind(
+    id="stage_two.old_not_sound",
+    phase="await",
+    what="The old root {node} cannot be made smaller, so the old system cannot be kept",
+    why="{problem}",
+    how="Nothing was written. Let the old system check its root at its next start (kernel argument fsck.mode=force),"
+    " or set dualroot_keep_old: auto to go on without it.",
+)
 NO_SSHD = FaultKind(
     id="stage_two.no_sshd",
     phase="attach",
@@ -119,6 +127,7 @@ KINDS = (
     NO_GO,
     WRONG_GO,
     DISK_IN_USE,
+    OLD_NOT_SOUND,
     ONE_SHOT_STAYS,
     INTERNAL,
 )

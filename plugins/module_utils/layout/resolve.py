@@ -249,6 +249,12 @@ def _identifier(seed: str) -> Callable[[str], str]:
     return lambda what: str(uuid.uuid5(base, what))
 
 
+def partition_uuids(seed: str, ids: Sequence[str]) -> frozenset[str]:
+    """Return the UUIDs, in lower case, of partitions of these ids in a layout that was resolved with ``seed``."""
+    identify = _identifier(seed)
+    return frozenset(identify(f"partition/{one}").lower() for one in ids)
+
+
 def _file_system_uuid(kind: str, identity: str) -> str:
     """FAT has a serial number of 32 bits, shown as ABCD-1234, in place of a UUID."""
     return f"{identity[:4]}-{identity[4:8]}".upper() if kind == "vfat" else identity

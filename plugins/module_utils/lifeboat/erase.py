@@ -93,8 +93,10 @@ def _user(runner: Runner, resolved: ResolvedLayout, node: str, extent: Extent, r
         return "the layout"
     if not user_of(node, extent, root):
         return ""
-    # A partition that is there already: only a volume without any content may lie at this place.
     name = sysfs.kernel_name(node, root)
+    if _of_old_root(resolved, name, extent, root):
+        return ""
+    # A partition that is there already: only a volume without any content may lie at this place.
     part = next(
         (
             one
@@ -111,6 +113,25 @@ def _user(runner: Runner, resolved: ResolvedLayout, node: str, extent: Extent, r
         return f"partition {part.name}"
     users = (_volume_user(runner, one, root) for one, place in covered if one.volume and intersect([extent], [place]))
     return next((user for user in users if user), "")
+
+
+def _of_old_root(resolved: ResolvedLayout, name: str, extent: Extent, root: Path) -> bool:
+    """Tell whether a place lies in the old root, which nothing starts any more and nobody has mounted.
+
+    Its file of the lifeboat goes with it, at this phase.
+    """
+    for part in resolved.until_commit:
+        whole = Extent(part.start_lba * resolved.sector_bytes, part.sectors * resolved.sector_bytes)
+        if subtract([extent], [whole]):
+            continue
+        there = [one for one in sysfs.partitions(name, root) if one.number == part.number]
+        return bool(there) and all(
+            (one.start_bytes, one.size_bytes) == (whole.start, whole.length)
+            and not sysfs.holders(one.name, root)
+            and not any(mount.device_number == sysfs.device_number(one.name, root) for mount in mounts(root))
+            for one in there
+        )
+    return False
 
 
 def _volume_user(runner: Runner, segment: lvm.Segment, root: Path) -> str:

@@ -87,3 +87,8 @@ def system_partition(context: Context) -> Mapping[str, Any] | None:
             found: Mapping[str, Any] = part
             return found
     return None
+
+
+def seed_of(run_id: str, host: str) -> str:
+    """Return the seed of every id on the new disk: hosts of one run must not share them."""
+    return f"{run_id}/{host}"

@@ -8,15 +8,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..layout.kept_old import ID, OldRoot
+from ..layout.resolve import partition_uuids
 from ..units import MIB, align_up, format_size
 from .content import SAFE_ARGUMENT
-from .context import Context, system_partition
+from .context import Context, seed_of, system_partition
 
 #: Free bytes that the old system keeps to run on: logs, temporary files, its journal.
 SPARE_BYTES = 256 * MIB
 #: Of a file system, inode tables and the like take about this share; statvfs(2) does not count them.
 METADATA_SHARE = 0.05
 _LINUX_SECTOR = 512
+#: The partitions of the layouts that come with the collection.
+_SHIPPED_IDS = ("bios", "esp", "dispatch", "system", "va", "vb")
 
 
 def doubts(context: Context) -> Iterator[str]:
@@ -102,6 +105,19 @@ def to_plan(context: Context) -> dict[str, Any] | None:
         "title": str((context.facts.get("os") or {}).get("pretty_name") or "the old system"),
         "wish": context.options.keep_old,
     }
+
+
+def left_of_trial(context: Context) -> frozenset[str]:
+    """Return the UUIDs of partitions that an earlier run laid beside the old system that runs now.
+
+    Its new system failed its trial; what is left of it is this project's own, and nobody's loss. The run
+    decides the UUIDs (``layout.resolve``), so no partition of somebody else is taken for one of them.
+    """
+    run_id = str((context.facts.get("old_system") or {}).get("run_id") or "")
+    if not run_id:
+        return frozenset()
+    ids = {part["id"] for part in (context.layout or {}).get("partitions") or []} | {*_SHIPPED_IDS}
+    return partition_uuids(seed_of(run_id, context.options.host), sorted(ids))
 
 
 def describe(plan: Mapping[str, Any]) -> str:

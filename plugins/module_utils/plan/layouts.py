@@ -12,12 +12,7 @@ from ..faults.fault import Fault
 from ..layout import loader, resolve
 from ..layout.kept import Kept
 from ..layout.kept_old import OldRoot
-from .context import Context, show_disks
-
-
-def seed_of(run_id: str, host: str) -> str:
-    """Return the seed of every id on the new disk: hosts of one run must not share them."""
-    return f"{run_id}/{host}"
+from .context import Context, seed_of, show_disks
 
 
 def resolve_for(context: Context, layout_document: Mapping[str, Any], old: OldRoot | None = None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
-from . import mounting
+from . import mounting, old_system
 from .attach import find_disk
 from .work import Work
 
@@ -25,6 +25,8 @@ def run(work: Work) -> None:
         work.skip("go", "this run is unattended")
     work.step("rehearse", lambda: _rehearse(work), always=True)
     work.step("release", lambda: release(work), always=True)
+    if work.plan.get("keep_old"):
+        work.step("old", lambda: old_system.check(work))
     if work.plan["mode"] == "rehearse":
         raise Rehearsed
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from . import staging
+from . import old_system, staging
 from .work import Work
 
 #: Takes the convert kernel and initrd from the lifeboat, until the recovery system has its own copy.
@@ -16,6 +16,8 @@ ENVIRONMENT = ".environment"
 
 def run(work: Work) -> None:
     work.step("install", lambda: install(work))
+    if work.plan.get("keep_old"):
+        work.step("old", lambda: old_system.offer(work))
 
 
 def install(work: Work) -> None:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from ..archive.durable import write_file
+from . import old_system
 from .work import Work
 
 
@@ -16,7 +17,9 @@ def run(work: Work) -> None:
             "firmware",
             lambda: work.parts.settle_after_return(runner, work.node, work.resolved, work.plan),
         )
-    work.step("signatures", lambda: work.parts.tear_down(runner, work.node, work.kept_partitions))
+    if work.plan.get("keep_old"):
+        work.step("old", old_system.shrinking(work))
+    work.step("signatures", lambda: work.parts.tear_down(runner, work.node, work.kept_partitions, work.kept_places))
     work.step("table", lambda: work.parts.apply_table(runner, work.node, work.resolved))
 
 

@@ -102,10 +102,10 @@ class Parts:
         check_groups(runner, node, [group.name for group in resolved.volume_groups])
         check_boot(runner, resolved, plan)
 
-    def tear_down(self, runner: Runner, node: str, keep: Sequence[str]) -> None:
+    def tear_down(self, runner: Runner, node: str, keep: Sequence[str], keep_at: Sequence[int]) -> None:
         from ..disk.signatures import tear_down
 
-        tear_down(runner, node, keep=keep)
+        tear_down(runner, node, keep=keep, keep_at=keep_at)
 
     def apply_table(self, runner: Runner, node: str, resolved: ResolvedLayout) -> None:
         from ..disk.table import apply
@@ -256,6 +256,12 @@ class Parts:
         for mount in mounts:
             sync_file_system(Path(mount))
         sync_device(Path(node))
+
+    def offer_old(self, dispatch: Path, plan: Document) -> None:
+        """Make the old system the slot that the dispatcher falls back to."""
+        from ..boot.kept_old import offer
+
+        offer(dispatch, plan)
 
     def mark_trying(self, dispatch: Path, slot: str) -> None:
         from ..boot.install import mark_trying

@@ -101,6 +101,11 @@ class Work:
         esp = self.plan.get("esp")
         return (str(esp["partuuid"]),) if esp else ()
 
+    @property
+    def kept_places(self) -> tuple[int, ...]:
+        """Return the bytes of the disk at which partitions begin that stay until commit: the old root."""
+        return tuple(part.start_lba * self.resolved.sector_bytes for part in self.resolved.until_commit)
+
     def take_up(self) -> None:
         """Believe the journal anew, after the events of earlier starts were put into it."""
         self._done = finished(self.journal.entries)

@@ -27,6 +27,9 @@ from .state import (
     classify,
 )
 
+#: Until the dispatch partition is asked.
+UNTOLD = "What ended its tries is not known."
+
 
 @dataclass(frozen=True)
 class Expectation:
@@ -217,6 +220,8 @@ class Wait:
         last = self.last_stage_two
         if self._withheld is not None:
             return Failed("returned", self._withheld)
+        if state.run_id == self.expected.run_id:
+            return self._failed(kinds.TRIAL_FAILED, "returned", reason=UNTOLD)
         if last is not None and last.fault is not None:
             return Failed("returned", last.fault)
         if last is not None and last.activity == "returning" and self.expected.mode == "rehearse":

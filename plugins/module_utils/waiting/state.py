@@ -66,9 +66,10 @@ class Recovery:
 
 @dataclass(frozen=True)
 class FellBack:
-    """The old system again, after a reboot."""
+    """The old system again, after a reboot; ``run_id`` where the dispatcher of that run fell back to it."""
 
     boot_id: str
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,4 +141,6 @@ def classify(observation: Observation, old_boot_id: str | None = None) -> State:
         )
     if old_boot_id is None or observation.boot_id == old_boot_id:
         return OldSystem(observation.boot_id)
-    return FellBack(observation.boot_id)
+    # Kept until commit, as the good slot of the trial.
+    kept = arguments.get("run", "") if arguments.get("mode") == "old" else ""
+    return FellBack(observation.boot_id, kept)

@@ -11,6 +11,7 @@ from ...faults import preflight as kinds
 from ...units import format_size
 from ..context import STATE_DIRECTORY, Context
 from ..finding import Finding, find
+from ..keep_old import left_of_trial
 
 ROOT_FILE_SYSTEMS = ("ext3", "ext4", "xfs")
 _STACK_WORDS = {
@@ -39,7 +40,10 @@ def check(context: Context) -> Iterator[Finding]:
     yield from _staging(context)
     disk = context.system_disk
     kept = (context.facts.get("esp") or {}).get("node")
+    ours = left_of_trial(context)
     for partition in (disk or {}).get("partitions") or []:
+        if str(partition.get("uuid") or "").lower() in ours:
+            continue
         if partition["node"] not in (context.root.get("device"), kept):
             yield from _partition(context, disk or {}, partition)
     yield from _groups(context)
