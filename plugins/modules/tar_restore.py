@@ -23,7 +23,10 @@ description:
 options:
   src:
     description:
-      - Archive on the managed host. Plain, gzip, xz or zstd, told apart by content and not by name.
+      - Archive on the managed host, or its http(s) address. Plain, gzip, xz or zstd, told apart by content and not by
+        name.
+      - From an address it is streamed without a copy, and a connection that breaks is taken up where it ended. Set
+        O(sha256) with it - nothing else proves that all parts belong together.
     type: path
     required: true
   dest:
@@ -72,6 +75,12 @@ EXAMPLES = r"""
     dest: /mnt/root_b
     sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
     unpacked_bytes: 819462144
+
+- name: Restore straight from an address, without room for a copy
+  dualroot.migrate.tar_restore:
+    src: https://bundles.example.com/gateway-7/payload/rootfs.tar.zst
+    dest: /mnt/root_b
+    sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
 - name: Start over, whatever is there
   dualroot.migrate.tar_restore:
@@ -124,9 +133,11 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.address import is_address
 from ..module_utils.ansible_module import run_module
 from ..module_utils.archive import restore as engine
 from ..module_utils.runner import CommandRunner
+from ..module_utils.update.http import Download
 
 
 def file_digest(path):
@@ -147,14 +158,15 @@ def work(module):
     """Restore, or tell what would be done."""
     params = module.params
     order = engine.Order(
-        source=Path(params["src"]),
+        source=Download(params["src"], 0) if is_address(params["src"]) else Path(params["src"]),
         target=Path(params["dest"]),
         sha256=params["sha256"].lower(),
         unpacked_bytes=params["unpacked_bytes"],
         existing=params["existing"],
     )
     before = engine.state(order)
-    if before is not None and before.complete and not order.sha256 and order.source.is_file():
+    is_file = isinstance(order.source, Path) and order.source.is_file()
+    if before is not None and before.complete and not order.sha256 and is_file:
         # Without a digest only the archive itself can tell whether it is the one in the target.
         found = file_digest(order.source)
         order = engine.Order(**{**vars(order), "sha256": found if found == before.digest else ""})
@@ -162,7 +174,7 @@ def work(module):
         done = engine.is_done(order)
         if not done:
             engine.check(order)
-        size = os.stat(order.source).st_size if order.source.is_file() else 0
+        size = os.stat(order.source).st_size if is_file else 0
         result = engine.Restored(not done, order.sha256, size)
         after = {"state": "complete", "digest": order.sha256}
     else:

@@ -51,7 +51,7 @@ class NotUsable(Exception):
 
 @dataclass(frozen=True)
 class Download:
-    """A file behind an address; ``size`` is what the manifest says it has, in bytes.
+    """A file behind an address; ``size`` is what the manifest says it has, in bytes, or 0 where nobody says it.
 
     ``reconnects`` collects one text for each time that the connection was taken up again.
     """
@@ -160,6 +160,10 @@ class _Reader:
             total = place.group(2)
         else:
             total = str(answer.headers.get("Content-Length") or "*")
+        if not self.size:
+            if not total.isdigit():
+                raise NotUsable("the server does not tell its size (Content-Length)")
+            self.size = int(total)
         if total.isdigit() and int(total) != self.size:
             raise NotUsable(f"it has {total} bytes there instead of {self.size}")
         if self._tag and tag and tag != self._tag:

@@ -149,6 +149,15 @@ def test_an_answer_that_is_no_such_file_ends_it_before_the_first_byte() -> None:
         download(Server(partial()), size=17).open()
 
 
+def test_a_size_that_nobody_says_is_the_servers() -> None:
+    source = download(Server(partial(5000), partial()), size=0)
+    assert source.open().size == len(CONTENT)
+    assert read(download(Server(partial(5000), partial()), size=0)) == CONTENT
+    with pytest.raises(Fault, match="source_missing") as caught:
+        download(Server(lambda start: Answer(200, {}, CONTENT)), size=0).open()
+    assert "does not tell its size" in str(caught.value.record())
+
+
 def test_a_login_travels_in_a_header() -> None:
     plain, header = http.without_login("https://me:p%40ss@example.com:8443/b?x=1")
     assert plain == "https://example.com:8443/b?x=1"
