@@ -62,12 +62,11 @@ def mount(runner: Runner, target: Target, *, read_only: bool = False) -> None:
     """Mount the file system, seen by root alone."""
     target.mount.mkdir(mode=0o700, parents=True, exist_ok=True)
     target.mount.parent.chmod(0o700)
-    # Nothing in there is run by this system, and no device of it is used.
-    options = "nodev,noexec,nosuid,noatime"
-    runner.run(
-        ["mount", "-t", target.system.kind, "-o", f"ro,{options}" if read_only else options]
-        + [target.device, str(target.mount)]
-    )
+    # No device in there is used. One program is run: the new system's visudo, by ``capture.configure``.
+    options = "nodev,nosuid,noatime"
+    if read_only:
+        options = f"ro,noexec,{options}"
+    runner.run(["mount", "-t", target.system.kind, "-o", options, target.device, str(target.mount)])
 
 
 def unmount(runner: Runner, target: Target, root: Path = sysfs.ROOT) -> None:
