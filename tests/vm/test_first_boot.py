@@ -196,7 +196,7 @@ def _follow_the_page(sealed: Sealed, since: int) -> None:
     assert "reason=no sshd listens" in shown and "dr_a=trying" in shown
     # In the background, because the connection ends with it.
     script = "\n".join((mend, f"{link} 2>/dev/null || :", THREE_MORE_TRIES))
-    machine.ssh(f"cat >/run/follow <<'END'\n{script}END\nnohup sh /run/follow >/run/follow.log 2>&1 </dev/null &")
+    machine.ssh(f"cat >/run/follow <<'END'\n{script}END\nsetsid sh /run/follow >/run/follow.log 2>&1 </dev/null &")
     machine.wait_for_console("dualroot: boot slot=a", FALL_SECONDS, len(machine.console()[:since]) + 1)
     machine.wait_for_console("tries=2", FALL_SECONDS, since)
     machine.wait_for_ssh(FALL_SECONDS)
