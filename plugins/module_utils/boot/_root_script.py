@@ -2,8 +2,8 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Private to ``root_overlay``: what the initramfs and the slot run. In Python, because only that reaches a host.
 
-The program is POSIX sh for the shells of initramfs-tools and dracut. Of tools it needs mount, umount, mkdir,
-sleep and chroot; what else it uses is the slot's own, run in the slot's root.
+The program is POSIX sh for the shells of initramfs-tools and dracut. Of tools it needs mount, mkdir and sleep;
+what else it uses is the slot's own.
 """
 
 PROGRAM = """\
@@ -20,7 +20,7 @@ proc=${DUALROOT_PROC:-/proc}
 lower=$place/lower
 upper=$place/upper
 data=$place/data
-# Of this system in this slot, below the data and so below /run where the slot's tools see the data.
+# Of this system in this slot, below the data.
 mine=.dualroot/root/$SLOT/$RUN_ID
 # What tells of the packages in the root must not outlive the root that it tells of.
 packages="/var/lib/dpkg /var/lib/rpm /usr/lib/sysimage/rpm"
@@ -51,31 +51,54 @@ load_module() {
     knows_overlays || fails "the kernel has no overlays"
 }
 
+# slot_tool NAME ARGUMENT ...: a program of the slot, with the slot's own loader and libraries. An initramfs has few
+# tools, and dracut's not even chroot.
+slot_tool() {
+    name=$1
+    shift
+    loader=
+    libraries=
+    for folder in "$new"/usr/lib/*-linux-gnu "$new"/lib/*-linux-gnu "$new/usr/lib64" "$new/lib64"; do
+        [ -d "$folder" ] || continue
+        libraries=$libraries${libraries:+:}$folder
+        for file in "$folder"/ld-linux*.so.*; do
+            if [ -z "$loader" ] && [ -f "$file" ]; then loader=$file; fi
+        done
+    done
+    for folder in usr/bin bin; do
+        if [ -f "$new/$folder/$name" ]; then
+            "$loader" --library-path "$libraries" "$new/$folder/$name" "$@"
+            return
+        fi
+    done
+    return 1
+}
+
 # prepare FOLDER LIKE: an upper part in the data; its top gets the looks of LIKE in the slot
 prepare() {
     mkdir -p "$data/$1/work" || return 1
     [ ! -d "$data/$1/upper" ] || return 0
     mkdir -p "$data/$1/new" &&
-        chroot "$new" chown --reference="$2" "/run/$1/new" &&
-        chroot "$new" chmod --reference="$2" "/run/$1/new" &&
-        chroot "$new" mv -T "/run/$1/new" "/run/$1/upper"
+        slot_tool chown --reference="$new$2" "$data/$1/new" &&
+        slot_tool chmod --reference="$new$2" "$data/$1/new" &&
+        slot_tool mv -T "$data/$1/new" "$data/$1/upper"
 }
 
 prepare_all() {
     if [ "$MODE" = overlay-data ]; then
         prepare "$mine/root" / || return 1
     fi
-    for one in $PERSIST; do
-        if [ ! -d "$new$one" ] || [ -h "$new$one" ]; then
-            fails "$one is no folder of the slot"
+    for path in $PERSIST; do
+        if [ ! -d "$new$path" ] || [ -h "$new$path" ]; then
+            fails "$path is no folder of the slot"
             return 1
         fi
-        prepare "$mine/persist$one" "$one" || return 1
+        prepare "$mine/persist$path" "$path" || return 1
     done
-    chroot "$new" chmod 700 /run/.dualroot
+    slot_tool chmod 700 "$data/.dualroot"
     # What an earlier system has left in this slot would hide files of this one.
     for old in "$data/.dualroot/root/$SLOT"/*; do
-        [ "$old" = "$data/$mine" ] || chroot "$new" rm -rf --one-file-system "/run${old#"$data"}"
+        [ "$old" = "$data/$mine" ] || slot_tool rm -rf --one-file-system "$old"
     done
 }
 
@@ -105,9 +128,7 @@ open_data() {
         fails "$DATA_DEVICE cannot be mounted"
         return 1
     fi
-    mount -o bind "$data" "$new/run" || { fails "the slot has no /run"; return 1; }
     prepare_all || fails "$DATA_DEVICE cannot hold what persists"
-    umount "$new/run"
     [ -z "$problem" ]
 }
 

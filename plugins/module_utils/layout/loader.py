@@ -69,7 +69,7 @@ def read(document: Any) -> tuple[Layout, tuple[Problem, ...]]:
     problems = Problems()
     node = Node(document, "", _LAYOUT, problems)
     name = node.text("name")
-    version = node.raw("version")
+    version = node.raw("version", required=False)
     if version is not None and version != VERSION:
         problems.add(".version", f"{version!r} is not known here; this collection reads version {VERSION}")
     node.choice("table", ("gpt",), "gpt")
@@ -92,11 +92,9 @@ def read(document: Any) -> tuple[Layout, tuple[Problem, ...]]:
 
 def read_size(node: Node, key: str = "size") -> Size:
     """Return the wish under ``key``: ``512 MiB``, bytes as a number, ``40%`` or ``rest``."""
-    value = node.raw(key)
+    value = node.raw(key, required=False)
     path = f"{node.path}.{key}"
-    if value is None:
-        return Size("rest")
-    if value == "rest":
+    if value is None or value == "rest":
         return Size("rest")
     if isinstance(value, str):
         match = _PERCENT.fullmatch(value.strip())

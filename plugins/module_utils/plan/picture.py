@@ -48,7 +48,7 @@ def after(layout: Mapping[str, Any], disk_name: str, lifeboat: Sequence[tuple[in
     """
     sector = int(layout["sector_bytes"])
     systems = {system["on"]: system for system in layout["file_systems"]}
-    slots = {slot["root"]: name for name, slot in layout["slots"].items()}
+    slots = {slot["root"]: _slot_words(name, slot) for name, slot in layout["slots"].items()}
     groups = {pid: group for group in layout["volume_groups"] for pid in group["partitions"]}
     areas = []
     for part in layout["partitions"]:
@@ -74,6 +74,11 @@ def after(layout: Mapping[str, Any], disk_name: str, lifeboat: Sequence[tuple[in
     return picture
 
 
+def _slot_words(name: str, slot: Mapping[str, Any]) -> str:
+    mode = (slot.get("overlay") or {}).get("mode", "rw")
+    return f"slot {name}" if mode == "rw" else f"slot {name}, {mode}"
+
+
 def _volume(volume: Mapping[str, Any], systems: Mapping[str, Any], slots: Mapping[str, str]) -> dict[str, Any]:
     return {
         "kind": "system" if volume["id"] in slots else "other",
@@ -97,7 +102,7 @@ def _detail(
     if system is not None:
         words += [system["kind"], system["mount"]]
     if part["id"] in slots:
-        words.append(f"slot {slots[part['id']]}")
+        words.append(slots[part["id"]])
     if part.get("at") == "commit":
         words.append("(made by commit)")
     return " ".join(word for word in words if word)

@@ -174,3 +174,13 @@ def test_sizes_and_types_in_all_forms():
     assert layout.partitions[1].attributes == (2, 60)
     assert layout.partitions[1].type_guid == "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
     assert layout.partitions[2].size == Size("percent", 3333)
+
+
+def test_version_and_size_may_be_left_out():
+    document = layouts.document("va")
+    plain = loader.load(document)
+    del document["version"]
+    for one in (*document["partitions"], *(v for g in document["volume_groups"] for v in g["volumes"])):
+        if one["size"] == "rest":
+            del one["size"]
+    assert loader.load(document) == plain

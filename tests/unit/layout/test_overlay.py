@@ -17,6 +17,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model impo
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.observed import Observed
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.overlay import DATA, LOWER, UPPER, Overlay
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
+from ansible_collections.dualroot.migrate.plugins.module_utils.plan import picture
 from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two import fstab
 
 from tests.support import layouts
@@ -183,3 +184,10 @@ def test_fstab_leaves_the_root_and_the_check_of_the_data_to_the_initramfs() -> N
         f"UUID={uuid['dispatch']} /boot/dispatch ext4 ro,nosuid,nodev,noexec,nofail 0 2",
         f"UUID={uuid['data']} /data ext4 nosuid,nodev 0 0",
     ]
+
+
+def test_the_picture_of_the_disk_says_so() -> None:
+    areas = picture.after(overlay_layout().to_document(), "vda")["areas"]
+    details = [inner["detail"] for area in areas for inner in area["inner"]]
+    assert details[0] == "ext4 / slot a, overlay-tmpfs"
+    assert details[1].startswith("ext4 / slot b, overlay-data")
