@@ -99,6 +99,30 @@ def test_scripts_are_posix_shell(tmp_path: Path, text: str) -> None:
         RUNNER.run(["shellcheck", "--severity=warning", str(path)])
 
 
+def test_script_of_a_slot_with_entries_follows_its_own_tools(tmp_path: Path) -> None:
+    make_slot(tmp_path, "5.14.0-1.el9", "5.14.0-2.el9")
+    (tmp_path / "etc/default").mkdir(parents=True)
+    (tmp_path / "etc/default/grub").write_text("GRUB_ENABLE_BLSCFG=true\n")
+    slot_entry.write(tmp_path, "run-1", ["console=tty0", "quiet"])
+    written = (tmp_path / slot_entry.CONFIG).read_text()
+    assert run_script(tmp_path) == written
+    # As grubby --args and grubby --set-default leave it.
+    entry = tmp_path / "boot/loader/entries/dualroot-5.14.0-1.el9.conf"
+    text = entry.read_text()
+    entry.write_text(text.replace("quiet", "quiet nosmt $tuned_params x=a;b panic=5 *"))
+    assert run_script(tmp_path) == written
+    (tmp_path / "boot/grub2").mkdir()
+    environment = tmp_path / "boot/grub2/grubenv"
+    environment.write_text("# GRUB Environment Block\nsaved_entry=dualroot-5.14.0-1.el9\n")
+    assert run_script(tmp_path) == written.replace("-2.el9", "-1.el9").replace("quiet", "quiet nosmt")
+    # A default that cannot be loaded is none.
+    (tmp_path / "boot/initrd.img-5.14.0-1.el9").unlink()
+    assert run_script(tmp_path) == written
+    for path in (tmp_path / "boot/loader/entries").iterdir():
+        path.unlink()
+    assert run_script(tmp_path) == written
+
+
 @needs("grub-script-check")
 def test_grub_accepts_all_that_is_written_for_it(tmp_path: Path) -> None:
     entry = one_shot.Entry("run-1", Path("/vmlinuz"), (Path("/initrd.img"),), ("gpt",))

@@ -27,19 +27,26 @@ class Kernel(NamedTuple):
 
 
 def find(root: Path) -> Kernel:
-    """Return the newest kernel below ``root/boot`` that has an initramfs.
+    """Return the newest kernel below ``root/boot`` that has an initramfs; raises as ``find_all`` does."""
+    return find_all(root)[0]
 
-    Raises ``Fault`` ``boot.no_kernel``, which says what was found instead.
+
+def find_all(root: Path) -> list[Kernel]:
+    """Return the kernels below ``root/boot`` that have an initramfs, the newest first.
+
+    Raises ``Fault`` ``boot.no_kernel`` where there is none, which says what was found instead.
     """
     boot = root / "boot"
     names = {path.name for path in boot.iterdir() if _is_filled(path)} if boot.is_dir() else set()
     found = (name for name in names if name.startswith(_KERNEL) and not _SKIPPED.search(name))
     releases = [name[len(_KERNEL) :] for name in found]
+    whole = []
     for release in sorted(releases, key=version_key, reverse=True):
-        for pattern in INITRD_NAMES:
-            initrd = pattern.format(release=release)
-            if initrd in names:
-                return Kernel(f"/boot/{_KERNEL}{release}", f"/boot/{initrd}")
+        initrd = next((name for name in (one.format(release=release) for one in INITRD_NAMES) if name in names), "")
+        if initrd:
+            whole.append(Kernel(f"/boot/{_KERNEL}{release}", f"/boot/{initrd}"))
+    if whole:
+        return whole
     alone = ", ".join(sorted(releases)) or "none"
     raise Fault(kinds.NO_KERNEL, root=root, found=f"Kernels without an initramfs in its /boot: {alone}.")
 

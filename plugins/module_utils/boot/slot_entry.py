@@ -3,8 +3,9 @@
 """What a slot carries so that the dispatcher finds its kernel, now and after its kernel updates.
 
 ``/boot/dualroot/slot.cfg`` names kernel and initramfs. Hooks of the distribution's kernel packages run
-one script that writes it again. The boot loader itself is none of the slot's business: programs that
-would install another one are shadowed.
+one script that writes it again. Where the slot's own GRUB understands entries of the Boot Loader Specification
+(RHEL family), they are written too (``bls``), and the script takes kernel and arguments from them. The boot loader
+itself is none of the slot's business: programs that would install another one are shadowed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..archive.durable import write_file
-from . import kernels, slot_command
+from . import bls, kernels, slot_command
 from .dispatcher import check_arguments
 
 CONFIG = "boot/dualroot/slot.cfg"
@@ -73,6 +74,36 @@ newest="$(candidates | sort -V | tail -n 1)"
 if [ -z "$newest" ]; then
     echo "dualroot: no kernel with an initramfs in $root/boot; slot.cfg stays as it is" >&2
     exit 0
+fi
+
+# field FILE KEY: of an entry of the Boot Loader Specification
+field() { sed -n "s/^$2[[:blank:]][[:blank:]]*//p" "$1" | head -n 1; }
+release_of() { linux="$(field "$1" linux)"; echo "${linux##*/vmlinuz-}"; }
+
+# The slot's own GRUB has such entries (RHEL family): kernel-install and grubby keep them, so they say which kernel is
+# the default and what its arguments are. What the dispatcher sets itself is left out, and words that GRUB would change.
+if grep -Eqs '^[[:blank:]]*GRUB_ENABLE_BLSCFG=.?true' "$from/etc/default/grub"; then
+    entries="$from/boot/loader/entries"
+    saved="$(sed -n 's/^saved_entry=//p' "$from/boot/grub2/grubenv" 2> /dev/null | head -n 1)"
+    if [ -n "$saved" ] && [ -f "$entries/$saved.conf" ]; then
+        wanted="$(release_of "$entries/$saved.conf")"
+        found="$(candidates | while read -r one rest; do [ "$one" != "$wanted" ] || echo "$one $rest"; done)"
+        newest="${found:-$newest}"
+    fi
+    set -f
+    for entry in $(set +f; ls "$entries"/*.conf 2> /dev/null); do
+        [ "$(release_of "$entry")" = "${newest%% *}" ] || continue
+        DUALROOT_KERNEL_ARGUMENTS=""
+        for word in $(field "$entry" options); do
+            case "$word" in
+                root=* | ro | rw | rd.lvm.lv=* | gpt | panic=* | rd.shell=* | rd.emergency=* | dualroot.*) ;;
+                *[!A-Za-z0-9_.,:=/@%+~!-]*) ;;
+                *) DUALROOT_KERNEL_ARGUMENTS="$DUALROOT_KERNEL_ARGUMENTS${DUALROOT_KERNEL_ARGUMENTS:+ }$word" ;;
+            esac
+        done
+        break
+    done
+    set +f
 fi
 release="${newest%% *}"
 initrd="${newest#* }"
@@ -142,6 +173,7 @@ def write(root: Path, run_id: str, arguments: Sequence[str]) -> kernels.Kernel:
     _write(root / CONFIG, render(found, run_id, arguments), 0o644)
     _write(root / SETTINGS, render_settings(run_id, arguments), 0o644)
     _write(root / SCRIPT_PATH, SCRIPT, 0o755)
+    bls.write(root, check_arguments(arguments))
     for path in HOOK_PATHS:
         _write(root / path, HOOK, 0o755)
     slot_command.write(root)
