@@ -80,6 +80,11 @@ FAILED = "reason=required check 'x' ended with status 1"
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [
+        ((START[2], FAILED, "left=1 given"), f"1 try: {UNSEEN}"),
+        (
+            (START[2], FAILED, START[1], "left=2 given", START[1], FAILED, START[0]),
+            f"1 try: {FAILED[7:]}; 1 try: {UNHEARD}",
+        ),
         ((), f"3 tries: {UNSEEN}"),
         ((START[2], FAILED, START[1], FAILED, START[0], FAILED), "3 tries: required check 'x' ended with status 1"),
         ((START[2], START[1], START[0]), f"3 tries: {UNHEARD}"),
@@ -95,7 +100,18 @@ FAILED = "reason=required check 'x' ended with status 1"
         ),
         ((START[2], FAILED, START[1], FAILED, START[0], FAILED, START[2]), f"1 try: {UNHEARD}; 2 tries: {UNSEEN}"),
     ],
-    ids=["panic", "check", "late panic", "mixed", "last one", "unnoted", "tried anew", "tried anew after three"],
+    ids=[
+        "given",
+        "given and seen",
+        "panic",
+        "check",
+        "late panic",
+        "mixed",
+        "last one",
+        "unnoted",
+        "tried anew",
+        "tried anew after three",
+    ],
 )
 def test_the_reason_of_a_trial(host: Host, lines: Sequence[str], reason: str) -> None:
     if lines:

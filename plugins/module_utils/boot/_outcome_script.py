@@ -26,11 +26,12 @@ panic() {
 
 several() { times=$1; while [ "$times" -gt 0 ]; do echo "$2"; times=$((times - 1)); done; }
 
-# read_line LINE: sets started (the tries left at a start) or ended (why a try ended)
+# read_line LINE: sets given (so many tries, by a person), started (the tries left at a start) or ended (why)
 read_line() {
-    ended='' started=''
+    ended='' started='' given=''
     case $1 in
         *' left='*' started') started=${1##*left=}; started=$(number "${started%% *}") ;;
+        *' left='*' given') given=${1##*left=}; given=$(number "${given%% *}") ;;
         *' reason='*) ended=${1#* reason=} ;;
     esac
 }
@@ -41,7 +42,10 @@ tries() {
     {
         while IFS= read -r line; do
             read_line "$line"
-            if [ -n "$started" ]; then
+            if [ -n "$given" ]; then
+                echo anew
+                before=$given open=''
+            elif [ -n "$started" ]; then
                 [ -z "$open" ] || echo "$unheard"
                 # More tries than before: they were given anew, and what was is another story.
                 if [ "$started" -ge "$before" ]; then echo anew; before=3; fi

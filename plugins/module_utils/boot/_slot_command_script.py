@@ -244,6 +244,13 @@ note() {
     } >"$dispatch/outcomes.jsonl.new" && replace "$dispatch/outcomes.jsonl"
 }
 
+# For slot-outcome, which tells from it where this trial begins; see outcome.note_tries.
+note_tries() {
+    run=$(record "$1" run_id)
+    [ -z "$run" ] || mkdir -p "$dispatch/runs/$run"
+    [ -z "$run" ] || echo "uptime=0 slot=$1 left=$2 given" >>"$dispatch/runs/$run/trial.log"
+}
+
 # change WORD TARGET [TRIES]
 change() {
     was=$(choice) others=''

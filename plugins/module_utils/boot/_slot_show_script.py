@@ -194,6 +194,7 @@ case $word in
     try)
         case ${2:-3} in 1 | 2 | 3) ;; *) wrong ;; esac
         mark try "$1" "${2:-3}"
+        note_tries "$1" "${2:-3}"
         [ -z "$event" ] || note "$1" "$event" 'marked by dualroot-slot'
         write_fact
         show_state

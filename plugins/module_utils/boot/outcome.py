@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from . import system_units
+from . import records, system_units
 from ._outcome_script import OUTCOME, UNIT
 from ._slot_command_script import CHANGE, READ
 
@@ -19,6 +19,17 @@ PATH = "usr/lib/dualroot/slot-outcome"
 UNIT_NAME = "dualroot-outcome.service"
 
 TEXT = READ + CHANGE + OUTCOME
+
+
+def note_tries(dispatch: Path, slot: str, tries: int) -> None:
+    """Note that a slot is given tries anew: those before are another story. A slot without a record has no log."""
+    record = records.read_slots(dispatch).get(slot)
+    if record is None or not record.run_id:
+        return
+    folder = dispatch / "runs" / record.run_id
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "trial.log").open("a", encoding="ascii") as log:
+        log.write(f"uptime=0 slot={slot} left={tries} given\n")
 
 
 def write(root: Path) -> None:

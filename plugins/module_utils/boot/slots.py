@@ -16,7 +16,7 @@ from typing import Any
 from ..faults import boot as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
-from . import mounts, records, slot_state
+from . import mounts, outcome, records, slot_state
 from .slot_state import SlotState
 
 DISPATCH = Path("/boot/dispatch")
@@ -127,6 +127,8 @@ def mark(runner: Runner, wish: Wish, mount: Path = DISPATCH, dry: bool = False) 
             return before, replace(after, generation=after.generation + 1)
         with writable(runner, mount):
             written = slot_state.write(mount, after)
+            if wish.state == "trying":
+                outcome.note_tries(mount, wish.slot, wish.tries)
             if not silent:
                 records.tell(mount, wish.slot, run_id, wish.event, wish.reason)
             return before, written
