@@ -11,6 +11,7 @@ holds a migration up that has passed the point of no return.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,7 @@ LOST = "old_lost"
 #: e2fsck(8): bit 0, errors were corrected; bit 1, and a mounted system should restart.
 _CORRECTED = (0, 1, 2, 3)
 _ANY = range(256)
+_MINIMUM = re.compile(r"minimum size of the filesystem: (?P<blocks>[0-9]+)")
 #: Seconds between two looks at whether the disk still works for e2fsck and resize2fs.
 _LOOK = 5.0
 
@@ -51,7 +53,7 @@ def check(work: Work) -> None:
     keep = _wanted(work)
     if not keep or int(keep["length"]) >= int(keep["was"]):
         return
-    problem = _unsound(work, keep)
+    problem = _unsound(work, keep) or _too_full(work, keep)
     if problem and keep["wish"] == "required":
         raise Fault(kinds.OLD_NOT_SOUND, node=_device(work, keep), problem=problem)
     if problem:
@@ -119,6 +121,17 @@ def _unsound(work: Work, keep: dict[str, Any]) -> str:
     return "" if done.returncode == 0 else f"e2fsck -n ended with status {done.returncode}: {_said(done.text)}"
 
 
+def _too_full(work: Work, keep: dict[str, Any]) -> str:
+    """Ask resize2fs(8) what it would need at least: it refuses anything less, whatever is free by statvfs(2)."""
+    device, length = _device(work, keep), int(keep["length"])
+    done = work.machine.runner.run(("resize2fs", "-P", device), accept=_ANY)
+    found = _MINIMUM.search(done.text)
+    if found is None:
+        return f"resize2fs -P ended with status {done.returncode}: {_said(done.error_text)}"
+    needed = int(found["blocks"]) * _read_super(work, device).block_bytes
+    return f"it needs {format_size(needed)}, and {format_size(length)} are left for it" if needed > length else ""
+
+
 def _check_and_mend(work: Work, keep: dict[str, Any]) -> str:
     """Let e2fsck(8) do what it does at every start of the old system; resize2fs(8) insists on it."""
     with _watched(work):
@@ -164,11 +177,15 @@ def _is_filled(path: Path) -> bool:
 
 def _size(work: Work, device: str) -> int:
     """Return the bytes of an ext2, ext3 or ext4; raises ``Fault`` where its super block says something unknown."""
+    found = _read_super(work, device)
+    return found.blocks * found.block_bytes
+
+
+def _read_super(work: Work, device: str) -> ext4_bitmaps.Ext4:
     try:
-        found = ext4_bitmaps.read_super(work.machine.places.root / device.lstrip("/"))
+        return ext4_bitmaps.read_super(work.machine.places.root / device.lstrip("/"))
     except ext4_bitmaps.NotKnown as error:
         raise Fault(kinds.OLD_NOT_SOUND, node=device, problem=str(error)) from error
-    return found.blocks * found.block_bytes
 
 
 def _said(text: str) -> str:
