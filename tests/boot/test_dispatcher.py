@@ -82,6 +82,22 @@ def test_only_a_slot_on_trial_is_guarded(disk: Disk, state: str) -> None:
     assert ("the-guard" in boot.initrd) is (state == "trying")
 
 
+@pytest.mark.parametrize("state", ["trying", "good"])
+def test_what_lays_an_overlay_is_loaded_beside_the_initramfs(disk: Disk, state: str) -> None:
+    archives = {disk.dispatch / "trial.cpio": b"the-guard\n", disk.roots["a"] / "boot/dualroot/root.cpio": b"overlay\n"}
+    for path, content in archives.items():
+        path.write_bytes(content)
+    disk.make_root("a")
+    disk.set_state(a=state, tries="2")
+    boot = disk.boot()
+    for path in archives:
+        path.unlink()
+    disk.make_root("a")
+    assert boot.started == "a"
+    assert "overlay" in boot.initrd
+    assert ("the-guard" in boot.initrd) is (state == "trying")
+
+
 def test_trial_without_its_archive_boots_all_the_same(disk: Disk) -> None:
     disk.set_state(order="b a", b="trying", tries="2")
     boot = disk.boot()
