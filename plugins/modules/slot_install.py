@@ -157,7 +157,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import records, slot_state
+from ..module_utils.boot import fact, records, slot_state
 from ..module_utils.plan import document
 from ..module_utils.runner import CommandRunner
 from ..module_utils.update import install
@@ -198,6 +198,7 @@ def work(module):
         os.nice(10)
         done = install.install(CommandRunner(), order, Progress(plan["run_id"]), dispatch=mount)
         after = described(mount, plan["slot"])
+        fact.refresh(Path("/"), mount)
     record = records.read_slots(mount).get(plan["slot"])
     return {
         **asdict(done),

@@ -106,7 +106,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import records, rollback, slots
+from ..module_utils.boot import fact, records, rollback, slots
 from ..module_utils.boot import slot_state as states
 from ..module_utils.runner import CommandRunner
 
@@ -124,6 +124,7 @@ def work(module):
         if after != state and not module.check_mode:
             with slots.writable(CommandRunner(), mount):
                 states.write(mount, after)
+            fact.refresh(Path("/"), mount)
     record = found.get(chosen.target)
     return {
         "changed": after != state,
