@@ -201,3 +201,11 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     said = [line for line in done.stderr.splitlines() if "dualroot" in line]
     assert [line for line in said if "is not executable" not in line and "not found" not in line.lower()] == []
     assert "cycle" not in done.stderr
+
+
+def test_the_example_of_the_page_is_a_sound_check() -> None:
+    top = Path(__file__).parents[2]
+    example = top / "docs/health-checks/10-database"
+    assert f"```sh\n{example.read_text()}```" in (top / "docs/health-checks.md").read_text()
+    assert example.read_text().split("\n")[1] == "# check: the database answers"
+    subprocess.run(["shellcheck", str(example)], check=True)
