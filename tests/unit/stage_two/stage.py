@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.archive.packed import packed
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.command import FAILED
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
@@ -31,6 +32,8 @@ CANARY = "$y$canary-password-hash"
 UUID = "0a0a0a0a-0000-4000-8000-000000000001"
 PAYLOAD, KERNEL, INITRD = b"payload" * 1000, b"kernel", b"initrd" * 50
 MIB = 1 << 20
+#: Where the clock of a test ends, in seconds: later than any wait that a test means.
+PATIENCE = 100_000.0
 
 
 def broken(word: str = "it broke") -> Fault:
@@ -398,6 +401,9 @@ class Stage:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+        if self.now > PATIENCE:
+            # It waits for a person that the test does not send, and the clock is nobody's: it would never end.
+            pytest.fail(f"stage two still waits at {PATIENCE} s: {self.lines[-3:]}")
         due = [entry for entry in self.at if entry[0] <= self.now]
         self.at = [entry for entry in self.at if entry[0] > self.now]
         for _when, action in due:
