@@ -18,7 +18,7 @@ apt-get install -y -q --no-install-recommends dracut
 """
 #: The newest kernel but one, so that the distribution has an upgrade of it.
 OLDER_KERNEL = """\
-versions=$(apt-cache madison linux-image-cloud-amd64 | sed 's/ *| */ /g' | cut -d ' ' -f 3 | sort -Vu)
+versions=$(apt-cache madison linux-image-cloud-amd64 | awk '{ print $3 }' | sort -Vu)
 older=$(echo "$versions" | tail -n 2 | head -n 1)
 [ "$older" != "$(echo "$versions" | tail -n 1)" ]
 apt-get install -y -q --no-install-recommends --allow-downgrades "linux-image-cloud-amd64=$older"
