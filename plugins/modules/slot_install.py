@@ -161,6 +161,7 @@ from ..module_utils.boot import fact, records, slot_state
 from ..module_utils.plan import document
 from ..module_utils.runner import CommandRunner
 from ..module_utils.update import install
+from ..module_utils.update.host import require_root
 from ..module_utils.update.payload import source_of
 from ..module_utils.update.progress import Progress
 
@@ -174,6 +175,7 @@ def described(mount, slot):
 
 def work(module):
     """Install, or tell what would be done; return the module's result."""
+    require_root()
     params = module.params
     plan, mount = document.load(params["plan"]), Path(params["mount"])
     source = source_of(params["source"], plan["payload"])

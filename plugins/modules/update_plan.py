@@ -132,6 +132,7 @@ from ..module_utils.update.options import load
 
 def work(module):
     """Read and judge the host; return the module's result."""
+    host.require_root()
     manifest = module.params["manifest"]
     chosen = load({"now": int(time.time()), **module.params["options"]})
     runner = CommandRunner()

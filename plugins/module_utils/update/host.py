@@ -17,6 +17,7 @@ from ..boot import records, slot_entry, slot_state, slots
 from ..boot.records import SlotRecord
 from ..boot.slot_state import SlotState
 from ..disk import sysfs
+from ..faults import preflight as preflight_kinds
 from ..faults import update as kinds
 from ..faults.fault import Fault
 from ..layout.diff import diff
@@ -55,6 +56,12 @@ class Host:
     architecture: str
     memory_available: int
     missing: tuple[str, ...] = ()
+
+
+def require_root() -> None:
+    """Raise ``preflight.not_root`` before anything fails for want of rights."""
+    if os.geteuid() != 0:
+        raise Fault(preflight_kinds.NOT_ROOT)
 
 
 def read(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROOT, compression: str = "") -> Host:

@@ -116,3 +116,11 @@ def test_slots_of_b_update_a(root: Path) -> None:
     (root / "proc/cmdline").write_text(LINE.replace("slot=a", "slot=b"))
     slot_state.write(root / "dispatch", replace(scene.state("good", "good"), order=("b", "a")))
     assert look(root).target == "a"
+
+
+def test_rights_are_asked_for_before_anything_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host.os, "geteuid", lambda: 0)
+    host.require_root()
+    monkeypatch.setattr(host.os, "geteuid", lambda: 1000)
+    with pytest.raises(Fault, match="preflight.not_root"):
+        host.require_root()
