@@ -144,6 +144,8 @@ def test_trial_without_kernel_or_initramfs_takes_the_good_slot(disk: Disk, lost:
         ("b trying-0-left", "a"),
         ("a good", "a"),
     ]
+    # What runs instead is told, so that it gives the slot up.
+    assert ["dualroot.after=b" in boot.kernel for boot in boots] == [True, True, False]
 
 
 def test_slot_whose_file_system_is_gone(disk: Disk) -> None:

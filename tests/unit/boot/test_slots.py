@@ -306,6 +306,12 @@ def test_an_outcome_is_told_once_and_beside_the_change(dispatch: Path) -> None:
     assert records.read_outcomes(dispatch)[1].run_id == "run-2"
 
 
+def test_where_a_trial_begins_is_noted(dispatch: Path) -> None:
+    records.write_slot(dispatch, records.SlotRecord("a", "bundle", "gateway", "1", "va", "run-1", ""))
+    slots.mark(FakeRunner(dict.fromkeys(remounts(dispatch))), Wish("a", "trying", tries=2), dispatch)
+    assert (dispatch / "runs/run-1/trial.log").read_text() == "uptime=0 slot=a left=2 given\n"
+
+
 def test_telling_alone_makes_the_file_system_writable_only_where_it_must(dispatch: Path) -> None:
     runner = FakeRunner(dict.fromkeys(remounts(dispatch)))
     assert recording.tell(runner, dispatch, "b", "run-2", "fell_back", "no sshd listens")
