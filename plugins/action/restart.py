@@ -55,7 +55,7 @@ class ActionModule(LeadingAction):
         there = _is_there(state, given)
         if not there and not (isinstance(state, NewSystem) or (isinstance(state, OldSystem) and _has_slots(first))):
             raise Fault(kinds.NOT_DUAL, found=_OTHERS.get(type(state), "the recovery system"))
-        went_down = time.time()
+        went_down = time.monotonic()
         if not there:
             self.reboot(given["run_id"], f"slot {given['slot']}", give_back=True)
         limits = SlotLimits(total=float(given["timeout"]))
@@ -63,7 +63,8 @@ class ActionModule(LeadingAction):
         wait = SlotWait(wanted, limits, time.monotonic())
         decision = self.lead(link, wait)
         ending = failed(decision.fault) if isinstance(decision, Failed) else {"changed": not there}
-        downtime = time.time() - went_down if decision.outcome != "failed" and not there else None
+        up = None if there or decision.outcome == "failed" else wait.up_since
+        downtime = None if up is None else up - went_down
         return self._result(decision.outcome, ending, wait, downtime)
 
     def _result(

@@ -89,7 +89,15 @@ CHECKED = {
 FROM = {"system": "new_system", "slot": "a", "run_id": "first", "slot_state": "good", "kept": None}
 NEW = {"system": "new_system", "slot": "b", "run_id": RUN, "slot_state": "trying", "kept": {"plan": PLAN}}
 JUDGED = {"verdict": "proceed", "findings": [], "refused": None, "lines": ["slot b"], "plan": PLAN, "capture": {"x": 1}}
-STARTED = {"outcome": "started", "slot": "b", "reason": "", "downtime_seconds": 40.0, "boot_ids": {}, "changed": True}
+STARTED = {
+    "changed": True,
+    "outcome": "started",
+    "slot": "b",
+    "reason": "",
+    "downtime_seconds": 40.0,
+    "started": 9.0,
+    "seconds": 50.0,
+}
 FAULT = {"id": "verify.layout_differs", "phase": "verify", "what": "1 point differs", "why": "y.", "how": "h."}
 FELL_BACK = {
     "failed": True,
@@ -105,7 +113,7 @@ USUAL: dict[str, list[dict[str, Any]]] = {
     "interpreter": [{"interpreter": sys.executable}],
     "where": [FROM],
     "update_plan": [JUDGED],
-    "slot_install": [{"changed": True}],
+    "slot_install": [{"changed": True, "phases": [{"name": "restore", "seconds": 5.0}], "peak_ram_bytes": 7}],
     "restart": [STARTED],
     "slot_info": [{"slots": {"a": "good", "b": "trying"}}],
     "host_commit": [{"changed": True, "result": {"outcome": "updated", "slot": "b", "run_id": RUN}}],
@@ -252,6 +260,9 @@ def test_a_whole_update(play):
     assert verify["upto"] == "commit"
     (mark,) = done.of("slot_mark")
     assert (mark["slot"], mark["state"], mark["event"]) == ("b", "good", "good")
+    (commit,) = done.of("host_commit")
+    assert [phase["name"] for phase in commit["conversion"]["phases"]] == ["restore", "restart"]
+    assert commit["conversion"]["peak_ram_bytes"] == 7
     assert done.result()["outcome"] == "updated"
 
 
@@ -316,6 +327,7 @@ def test_a_slot_that_fell_back(play):
     assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("fell_back", "a", "slot.fell_back")
     assert result["reason"] == "check 50-gateway ended with status 1"
     assert result["mode"] == "update"
+    assert [phase["name"] for phase in result["phases"]] == ["restore"]
 
 
 def test_a_trial_that_is_left_over_is_taken_back(play):

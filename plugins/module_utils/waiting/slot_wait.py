@@ -60,7 +60,7 @@ class SlotLimits:
 
 
 class SlotWait:
-    """The state of one wait; ``state``, ``boot_ids`` and ``reason`` may be read at any time."""
+    """The state of one wait; ``state``, ``boot_ids``, ``reason`` and ``up_since`` may be read at any time."""
 
     def __init__(self, wanted: Wanted, limits: SlotLimits, started: float) -> None:
         self.wanted = wanted
@@ -70,6 +70,8 @@ class SlotWait:
         self.boot_ids: dict[str, str | None] = {"old": wanted.old_boot_id, "stage_two": None, "new": None}
         #: Why the slot was given up, as the host wrote it down; empty where it did not.
         self.reason = ""
+        #: The first login on the system that runs; None while the old one goes down and while nobody answers.
+        self.up_since: float | None = None
         #: What the checks of the slot said last while they had not passed.
         self._checks = ""
         self._there_since: float | None = None
@@ -84,6 +86,10 @@ class SlotWait:
             return _failed(common.HOST_KEY_CHANGED, detail="ssh warned of it while host key checking is off")
         if not (isinstance(state, Dark) and state.refused):
             self._refused_since = None
+        if isinstance(state, Dark) or self._is_going():
+            self.up_since = None
+        elif self.up_since is None:
+            self.up_since = now
         decision = self._decide(now, state, answer)
         if isinstance(decision, KeepWaiting) and now - self.started >= self.limits.total:
             return self._timed_out(now)

@@ -43,7 +43,7 @@ def test_the_slot_comes_up():
     wait = make()
     assert play(wait, (1, FROM), (5, DARK), (40, DENIED), (42, NEW)) == [WAIT, WAIT, WAIT, Finished("started")]
     assert wait.boot_ids == {"old": "old", "stage_two": None, "new": "new"}
-    assert wait.reason == ""
+    assert (wait.reason, wait.up_since) == ("", 42)
 
 
 def test_a_host_that_runs_the_slot_already():
@@ -94,8 +94,11 @@ def test_the_checks_of_the_slot_decide():
     failed = replace(NEW, health={"result": "failed", "reason": "check 50-gateway"})
     assert play(wait, (50, running), (60, failed)) == [WAIT, WAIT]
     assert wait.line(65) == "   1:05  slot b runs, its checks: check 50-gateway"
+    assert wait.up_since == 50
     # It restarts by itself, and comes up better.
     assert play(wait, (200, DARK), (260, replace(NEW, health={"result": "passed"}))) == [WAIT, Finished("started")]
+    # The first login on the system that came out.
+    assert wait.up_since == 260
 
 
 def test_checks_that_have_not_begun_get_a_moment():
