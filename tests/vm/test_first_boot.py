@@ -124,7 +124,13 @@ def sealed(start_host: StartHost) -> Iterator[Sealed]:
     """Migrate a host, and have it off where the new system would start for the first time."""
     host = start_host()
     machine = host.machine
-    variables = {"dualroot_consent": 1, "dualroot_trial_limit": LIMIT, "dualroot_lifeboat": "auto"}
+    variables = {
+        "dualroot_consent": 1,
+        "dualroot_trial_limit": LIMIT,
+        "dualroot_lifeboat": "auto",
+        # With the old system kept there would be a good slot to fall back to: tests/vm/test_keep_old.py.
+        "dualroot_keep_old": "none",
+    }
     controller = Controller(host, "migrate", **variables)
     try:
         machine.stop_at_reboot(STAGING_SECONDS)
