@@ -36,21 +36,15 @@ _NETWORK = ("ip -br link; ip -br addr; ip route", "dmesg | grep -i link | tail",
 _BOOT = ("ls -l /boot/dispatch /boot/dispatch/recovery 2>/dev/null", "mount | grep dispatch", "dmesg | tail -20")
 _STATE = ("head -c 512 /boot/dispatch/state", "head -c 512 /boot/dispatch/state.copy", "mount | grep dispatch")
 _SLOT = (
-    "mkdir -p /mnt/dispatch /mnt/root",
-    "mount -o ro LABEL=dispatch /mnt/dispatch",
-    "head -c 400 /mnt/dispatch/state; cat /mnt/dispatch/runs/*/trial.log",
-    "lvm vgchange -ay; mount /dev/VA/root /mnt/root    # dual: /dev/dualroot/root_a",
+    "dualroot-slot; dualroot-slot reason",
+    "head -c 400 /boot/dispatch/state; cat /boot/dispatch/runs/*/trial.log",
+    "lvm vgchange -ay; mkdir -p /mnt/root; mount /dev/VA/root /mnt/root    # dual: /dev/dualroot/root_a",
     "tail -50 /mnt/root/var/log/syslog",
 )
 #: Followed word for word by ``tests/vm/test_first_boot.py``.
 THREE_MORE_TRIES = """\
-mount -o remount,rw /mnt/dispatch
-PYTHONPATH=/usr/lib/dualroot python3 -c '
-from pathlib import Path
-from dualroot.boot import slot_state
-place = Path("/mnt/dispatch")
-slot_state.write(place, slot_state.mark_trying(slot_state.read(place).state, "a"))'
-umount /mnt/root /mnt/dispatch; lvm vgchange -an; sync
+umount /mnt/root; lvm vgchange -an
+dualroot-slot try a
 reboot -f
 """
 _NEW = ("systemctl --failed", "journalctl -b -p err --no-pager | tail -40", "cat /proc/cmdline")
