@@ -15,7 +15,7 @@ from ansible.utils.display import Display
 from ..module_utils.faults.fault import Fault
 from ..plugin_utils.reached import reached
 from ..plugin_utils.results import failed
-from ..plugin_utils.sending import Sending, send, survey
+from ..plugin_utils.sending import Sending, check_room, send, survey
 
 display = Display()
 
@@ -46,6 +46,7 @@ class ActionModule(ActionBase):
         _validation, arguments = self.validate_argument_spec(
             argument_spec={
                 "files": FILES,
+                "reserve": {"type": "int", "default": 0},
                 "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
             }
         )
@@ -60,6 +61,7 @@ class ActionModule(ActionBase):
             return self._remove(sendings)
         try:
             missing = survey(self._shell, sendings)
+            check_room(self._shell, sendings, missing, arguments["reserve"])
             if any(present is not None for present in missing.values()):
                 self._stop_compressing()
             for index, present in missing.items():

@@ -48,6 +48,11 @@ options:
           - Mode of the file on the host.
         type: str
         default: '0600'
+  reserve:
+    description:
+      - Bytes that must stay free on the file systems of the host; nothing is sent where they would not.
+    type: int
+    default: 0
   state:
     description:
       - With V(absent) the files on the host are removed, their parts too, and their folder where it is empty then.

@@ -75,6 +75,28 @@ def survey(shell: Shell, sendings: Sequence[Sending]) -> dict[int, int | None]:
     return found
 
 
+def check_room(shell: Shell, sendings: Sequence[Sending], missing: Mapping[int, int | None], reserve: int) -> None:
+    """Raise ``stage.transfer_failed`` where what is missing does not fit, ``reserve`` bytes to spare.
+
+    A host that cannot tell is believed: a full file system is a fault later.
+    """
+    needed: dict[str, int] = {}
+    for index, present in missing.items():
+        if present is not None:
+            folder = os.path.dirname(sendings[index].target)
+            needed[folder] = needed.get(folder, 0) + max(0, sendings[index].size - present)
+    for folder, count in needed.items():
+        done = shell(f"df -Pk {shlex.quote(folder)}", None)
+        # POSIX df -P: one line each; the fourth word is what is free, in KiB.
+        words = (done["stdout"].strip().splitlines() or [""])[-1].split()
+        if len(words) < 6 or not words[3].isdigit():
+            continue
+        free = int(words[3]) * 1024
+        if count + reserve > free:
+            detail = f"{format_size(free)} are free in {folder}, and {format_size(count + reserve)} are needed"
+            raise Fault(kinds.TRANSFER_FAILED, file=folder, detail=detail)
+
+
 def send(shell: Shell, sending: Sending, present: int, show: Callable[[str], None]) -> None:
     """Send the rest of one file, check it and put it in its place."""
     part = shlex.quote(sending.part)

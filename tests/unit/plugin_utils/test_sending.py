@@ -103,3 +103,31 @@ def test_a_full_file_system(source):
     with pytest.raises(Fault) as caught:
         subject.send(shell, make(source), 0, lambda text: None)
     assert "No space left" in caught.value.what
+
+
+DF = "Filesystem 1024-blocks Used Available Capacity Mounted on\n/dev/x 100 90 {} 90% /\n"
+
+
+def test_what_does_not_fit_is_not_begun(source):
+    shell = Shell(DF.format(1))
+    with pytest.raises(Fault) as caught:
+        subject.check_room(shell, [make(source, 2000), make(source, 500)], {0: 500, 1: None}, 0)
+    assert caught.value.id == "stage.transfer_failed"
+    assert "1 KiB are free in /var/lib/dualroot/stage, and 1.5 KiB are needed" in caught.value.what
+    assert shell.asked == [("df -Pk /var/lib/dualroot/stage", None)]
+
+
+@pytest.mark.parametrize(("answer", "reserve"), [(DF.format(2), 0), ("", 1 << 40), ("df: not found", 1 << 40)])
+def test_what_fits_or_cannot_be_told_is_sent(source, answer, reserve):
+    subject.check_room(Shell(answer), [make(source, 2000)], {0: 0}, reserve)
+
+
+def test_a_reserve_stays_free(source):
+    with pytest.raises(Fault):
+        subject.check_room(Shell(DF.format(2)), [make(source, 2000)], {0: 0}, 100)
+
+
+def test_whole_files_ask_for_nothing(source):
+    shell = Shell()
+    subject.check_room(shell, [make(source)], {0: None}, 1 << 40)
+    assert shell.asked == []
