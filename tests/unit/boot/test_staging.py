@@ -253,6 +253,11 @@ def test_no_space_is_told_before_anything_is_copied(host: Host, monkeypatch: pyt
     assert host.files() == before
 
 
+def test_what_stays_free_of_a_file_system() -> None:
+    mib = 1 << 20
+    assert [fetch.spare_bytes(size * mib) // mib for size in (200, 1000, 2048, 8192)] == [32, 50, 102, 256]
+
+
 def test_altered_plan_is_refused(host: Host) -> None:
     plan = {**host.plan(), "slot": "b"}
     with pytest.raises(Fault, match="plan.digest"):
