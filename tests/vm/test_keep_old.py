@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 
 from .conftest import Host, StartHost, soak
@@ -12,16 +13,20 @@ from .conftest import Host, StartHost, soak
 #: From the order to restart to the old system's sshd, under emulation on a busy machine.
 BACK_SECONDS = 600.0
 #: What an operator would miss: contents, owners and modes of everything but what lives on by itself.
-_HASH = (
-    "cd / && find boot etc home root srv usr opt var/lib -xdev"
-    " \\( -path var/lib/dualroot -o -path boot/dualroot -o -path boot/grub -o -path var/lib/systemd"
-    " -o -path var/lib/dhcp -o -path var/lib/logrotate -o -path root/.ansible -o -path home/admin/.ansible \\) -prune"
-    " -o -type f -printf '%p %m %U %G %s ' -exec sha256sum {} \\; | sort | sha256sum"
+_FIND = (
+    "find boot etc home root srv usr/bin usr/sbin var/lib -xdev"
+    " ( -path var/lib/dualroot -o -path boot/dualroot -o -path boot/grub -o -path var/lib/systemd"
+    " -o -path var/lib/dhcp -o -path var/lib/logrotate -o -path root/.ansible -o -path home/admin/.ansible ) -prune"
+    " -o -type f"
 )
 
 
 def _data_hash(host: Host) -> str:
-    return host.machine.ssh(f"sudo sh -c {json.dumps(_HASH)}").split()[0]
+    find = _FIND.replace("(", "\\(").replace(")", "\\)")
+    script = (
+        f"cd / && {{ {find} -printf '%p %m %U %G %s\\n' ; {find} -print0 | xargs -0 sha256sum ; }} | sort | sha256sum"
+    )
+    return host.machine.ssh(f"sudo sh -c {shlex.quote(script)}", timeout=900).split()[0]
 
 
 def _root_of(host: Host) -> list[str]:
@@ -44,7 +49,7 @@ def _wait_for_old(host: Host, before: str) -> None:
 @soak
 def test_a_new_system_that_fails_ends_in_the_old_one_and_a_good_one_takes_its_place(start_host: StartHost) -> None:
     host = start_host()
-    host.machine.ssh("sudo sh -c 'head -c 300M /dev/urandom >/srv/customer && chown 33:33 /srv/customer && sync'")
+    host.machine.ssh("sudo sh -c 'head -c 100M /dev/urandom >/srv/customer && chown 33:33 /srv/customer && sync'")
     before, boot_id, was = _data_hash(host), host.boot_id(), _root_of(host)
 
     outcome = host.play(

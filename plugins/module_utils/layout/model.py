@@ -223,8 +223,10 @@ class ResolvedLayout:
 
     def partitions_at(self, upto: str) -> tuple[ResolvedPartition, ...]:
         """Return the partitions that the table has when all ``upto`` a moment is made."""
-        kept = () if is_due("commit", upto) else self.until_commit
-        return (*(part for part in self.partitions if is_due(part.at, upto)), *kept)
+        made = tuple(part for part in self.partitions if is_due(part.at, upto))
+        if is_due("commit", upto) or not self.until_commit:
+            return made
+        return tuple(sorted((*made, *self.until_commit), key=lambda part: part.number))
 
     def partition(self, partition_id: str) -> ResolvedPartition:
         return next(part for part in self.partitions if part.id == partition_id)

@@ -83,6 +83,12 @@ def test_a_partition_to_keep_keeps_its_signature(host):
     assert host.signed == {"/dev/vda1"}
 
 
+def test_a_place_to_keep_keeps_its_signature_in_a_table_without_uuids(host):
+    done = tear_down(host.runner, "/dev/vda", keep_at=(2048 * 512,), root=host.root)
+    assert done == ["wiped the signatures of /dev/vda2"]
+    assert host.signed == {"/dev/vda1"}
+
+
 def test_a_volume_group(host):
     host.volumes = [("/dev/vda2", "old"), ("/dev/vdb", "other"), ("/dev/vdz1", "")]
     _done, calls = host.tear_down()

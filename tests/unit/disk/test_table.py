@@ -12,6 +12,9 @@ import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk import describing, gpt, raw, saving, table
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.read import read_disk
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept_old import OldRoot
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
 
 from tests.support import layouts
 from tests.support.fake_runner import FakeRunner
@@ -324,3 +327,68 @@ def test_gpt_of_nothing_but_a_protective_mbr_is_replaced(machine):
     write_gpt(machine.path, gpt.Gpt(RESOLVED.disk_guid, ()))
     machine.path.open("r+b").close()
     assert machine.apply().kind == "add"
+
+
+KEEPING = resolve(
+    load(layouts.document("va")),
+    DiskGeometry(8 << 30),
+    layouts.RUN_ID,
+    None,
+    OldRoot(1, 1 << 20, 8 << 30, 1 << 30, True),
+)
+OLD_START = KEEPING.until_commit[0].start_lba
+
+
+def test_an_old_root_that_an_mbr_named_keeps_its_content(machine):
+    """It is new in the table and not on the disk: its super block must not be cleared as ancient."""
+    write_mbr(machine.path, [(0x83, OLD_START, (8 << 30) // 512 - 4096)])
+    with machine.path.open("r+b") as stream:
+        stream.seek(OLD_START * 512)
+        stream.write(b"old root" * 1024)
+        stream.seek((KEEPING.until_commit[0].last_lba - 1) * 512)
+        stream.write(b"old end!" * 128)
+        stream.seek(KEEPING.partition("va").start_lba * 512)
+        stream.write(b"ancient!")
+    machine.apply("convert", KEEPING, relabel=True)
+    with machine.path.open("rb") as stream:
+        stream.seek(OLD_START * 512)
+        assert stream.read(8192) == b"old root" * 1024
+        stream.seek((KEEPING.until_commit[0].last_lba - 1) * 512)
+        assert stream.read(1024) == b"old end!" * 128
+        stream.seek(KEEPING.partition("va").start_lba * 512)
+        assert stream.read(8) == bytes(8)
+    assert read_disk("/dev/vda", machine.root).gpt == table.target(KEEPING, "convert")
+
+
+def test_commit_lets_it_go_and_makes_what_lies_in_its_place(machine):
+    machine.apply("convert", KEEPING)
+    machine.mount("vda3", "/boot/dispatch")
+    machine.runner.calls.clear()
+    change = machine.apply("commit", KEEPING)
+    assert (change.kind, [one.number for one in change.leaving]) == ("retire", [1])
+    assert ("partx", "--delete", "--nr", "1", "/dev/vda") in machine.runner.calls
+    assert read_disk("/dev/vda", machine.root).gpt == table.target(KEEPING, "commit")
+    assert machine.apply("commit", KEEPING).kind == "none"
+
+
+def test_one_that_is_mounted_does_not_go(machine):
+    machine.apply("convert", KEEPING)
+    machine.mount("vda1", "/mnt")
+    before = first_mebibyte(machine)
+    with pytest.raises(Fault) as raised:
+        machine.apply("commit", KEEPING)
+    assert raised.value.id == "disk.in_use"
+    assert first_mebibyte(machine) == before
+
+
+def test_a_stranger_in_its_place_is_no_old_root(machine):
+    machine.apply("convert", KEEPING)
+    found = read_disk("/dev/vda", machine.root)
+    other = replace(
+        found.gpt, entries=(replace(found.entries[0], uuid="0" * 8 + found.entries[0].uuid[8:]), *found.entries[1:])
+    )
+    write_gpt(machine.path, other)
+    change = table.plan_change(
+        read_disk("/dev/vda", machine.root), table.target(KEEPING, "commit"), (), table.retired(KEEPING, "commit")
+    )
+    assert change.kind == "replace"

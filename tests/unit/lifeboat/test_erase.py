@@ -4,13 +4,18 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept_old import OldRoot
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
+from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import berth, disk, erase, ranges
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent, Lifeboat, Part
 
+from tests.support import layouts
 from tests.support.fake_runner import FakeRunner, failed
 from tests.support.layouts import resolved
 
@@ -124,6 +129,23 @@ def test_partition_that_is_there_by_now_is_left_alone(tmp_path: Path) -> None:
     host.erase(found)
     assert {name: host.content(one) for name, one in lifeboat.parts.items()} == before
     assert host.look() == erase.Erasure()
+
+
+def test_the_old_root_goes_with_its_file_unless_somebody_has_it_mounted(tmp_path: Path) -> None:
+    host = Host(tmp_path, "va")
+    old = OldRoot(9, MIB, 8 << 30, 1 << 30, True)
+    host.resolved = resolve(load(layouts.document("va")), DiskGeometry(8 << 30), RUN, None, old)
+    (kept,) = host.resolved.until_commit
+    for path in sorted((tmp_path / "sys/block/vda").glob("vda*")):
+        shutil.rmtree(path)
+    host.partition(9, kept.start_lba * 512, kept.sectors * 512)
+    lifeboat = host.describe(kept.start_lba * 512 + 100 * MIB)
+    assert set(host.look().erased) == {*lifeboat.part("host").extents, *lifeboat.part("journal").extents}
+    host._file("sys/class/block/vda9/dev", "254:9")
+    host.proc("99 28 254:9 / /mnt rw - ext4 /dev/vda9 rw")
+    runner = FakeRunner({SEGMENTS: {"report": [{"pvseg": []}]}})
+    found = host.look(runner)
+    assert found.erased == () and [user for _one, user in found.kept] == ["partition vda9"] * 2
 
 
 def test_place_of_the_layout_is_never_written_to(tmp_path: Path) -> None:

@@ -58,6 +58,15 @@ def failed_with(decision):
     return decision.outcome, decision.fault["id"]
 
 
+def test_a_trial_that_failed_ends_in_the_old_system_that_was_kept():
+    back = Answer(boot_id="again", uptime=9.0, arguments={"mode": "old", "run": "r"})
+    for before in ((), ((90, stage_two("sealed", phase="seal")), (95, DARK))):
+        assert failed_with(play(make(), (1, OLD), *before, (200, back))[-1]) == ("returned", "convert.trial_failed")
+    # Of another run: a system that this run rebooted, and that stage two has not been seen in.
+    other = replace(back, arguments={"mode": "old", "run": "earlier"})
+    assert failed_with(play(make(), (1, OLD), (200, other))[-1]) == ("returned", "convert.fell_back")
+
+
 def test_a_whole_conversion():
     wait = make()
     decisions = play(
