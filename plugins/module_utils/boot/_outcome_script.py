@@ -129,12 +129,17 @@ UNIT = """\
 [Unit]
 Description=Record why the other slot was given up
 ConditionKernelCommandLine=dualroot.slot
+# A slot on trial does not judge the other one.
+ConditionKernelCommandLine=!dualroot.trial
 RequiresMountsFor=/boot/dispatch
 After=systemd-pstore.service
 Before=dualroot-fact.service
 
 [Service]
 Type=oneshot
+# Most starts have nothing to tell, and end here.
+ExecCondition=/bin/sh -c 'grep -Eaqs "^dr_[ab]=trying" /boot/dispatch/state /boot/dispatch/state.copy || \
+grep -q " dualroot.after=" /proc/cmdline'
 ExecStart=/bin/sh @OUTCOME@
 
 [Install]
