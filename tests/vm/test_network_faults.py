@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,11 @@ HEALTHY = {"network": "user", "nic_place": "0x3"}
 
 
 @pytest.fixture
-def host(start_host: StartHost) -> Host:
-    return start_host()
+def host(start_host: StartHost) -> Iterator[Host]:
+    """A host for one test: it is not left running beside those of the others."""
+    started = start_host()
+    yield started
+    started.machine.stop()
 
 
 @soak
