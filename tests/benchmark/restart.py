@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +24,7 @@ from typing import Any
 
 from tests.lab.bundles import build_bundle
 from tests.lab.converted import HOST, convert
+from tests.lab.guest import MachineError
 from tests.lab.hardware import Options
 from tests.lab.machine import Machine, end_on_signal, running
 from tests.lab.playbook import run_playbook
@@ -108,7 +110,11 @@ def plain(machine: Machine) -> float:
 
 
 def is_another_boot(machine: Machine, boot_id: str) -> bool:
-    return machine.answers() and machine.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id
+    try:
+        return machine.ssh("cat /proc/sys/kernel/random/boot_id") != boot_id
+    # The connection ends with the system that goes down.
+    except (MachineError, subprocess.TimeoutExpired):
+        return False
 
 
 def wait_for(done: Callable[[], bool], seconds: float) -> None:
