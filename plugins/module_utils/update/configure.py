@@ -11,7 +11,7 @@ from typing import Any
 
 from ..archive import marker
 from ..archive.durable import write_file
-from ..boot import fact, health, root_overlay, slot_entry
+from ..boot import fact, first_start, health, root_overlay, slot_entry
 from ..capture import configure as captures
 from ..capture.redact import redact
 from ..layout.model import ResolvedLayout
@@ -61,6 +61,7 @@ def on_dispatch(
     """Write what lies in the new root and on the dispatch file system, which is mounted writable."""
     health.write(new, dispatch, plan, capture, commands, decisive)
     fact.write(new, fact.document(fact.base(plan), dispatch))
+    first_start.settle(new)
     folder = dispatch / "runs" / str(plan["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / "result.json", _json(result))
