@@ -133,6 +133,11 @@ def _devices(node: str, name: str, keep: Collection[str], keep_at: Collection[in
     uuids = {uuid.upper() for uuid in keep}
     # By place, not by number: the kernel may still have an older table than the disk.
     kept = {one.first_lba * table.sector_bytes for one in table.entries if one.uuid.upper() in uuids} | set(keep_at)
+    if table.kind == "dos" and table.mbr is not None:
+        # A kernel that was told "gpt" shows the partitions of a stale GPT instead, which may begin anywhere: inside
+        # of the lifeboat too. What they held is overwritten where the new partitions begin.
+        known = {one.first_lba * table.sector_bytes for one in table.mbr.entries}
+        kept |= {part.start_bytes for part in parts} - known
     return [sysfs.node_of(part.name) for part in parts if part.start_bytes not in kept]
 
 
