@@ -91,7 +91,7 @@ def test_a_place_to_keep_keeps_its_signature_in_a_table_without_uuids(host):
 
 def test_a_partition_of_a_stale_gpt_is_not_wiped(host):
     """A start from the lifeboat is told ``gpt``, and the disk still has its MBR."""
-    host.partition("vda", 2, 7 << 20, 1 << 20)
+    host.write("sys/block/vda/vda2/start", f"{(7 << 20) // 512}\n")
     done, _calls = host.tear_down()
     assert done == ["wiped the signatures of /dev/vda1"]
 
