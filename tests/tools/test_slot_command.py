@@ -263,6 +263,13 @@ def test_what_is_done_by_hand_is_told(host: Host) -> None:
     assert (host.dispatch / "outcomes.jsonl").stat().st_mode & 0o777 == 0o644
 
 
+def test_without_a_record_the_run_is_the_one_that_runs(host: Host) -> None:
+    records.remove_slot(host.dispatch, "a")
+    host.run("note", "a", "restarted")
+    host.run("note", "b", "restarted")
+    assert [one.run_id for one in records.read_outcomes(host.dispatch)] == ["run-a", ""]
+
+
 def test_only_the_last_outcomes_are_kept(host: Host) -> None:
     for number in range(records.OUTCOMES_KEPT):
         records.add_outcome(host.dispatch, Outcome(records.now(), "a", "r", "good", str(number)))

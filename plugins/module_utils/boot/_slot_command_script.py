@@ -237,10 +237,13 @@ write_state() {
 note() {
     [ -n "${3:-}" ] || set -- "$1" "$2" ''
     time=$(date -u +%Y-%m-%dT%H:%M:%SZ)
+    run=$(record "$1" run_id)
+    # A host that was converted before there were records.
+    [ -n "$run" ] || [ "$1" != "$running" ] || run=$running_run
     {
         outcomes | tail -n 199
         printf '{"time": "%s", "slot": "%s", "run_id": "%s", "event": "%s", "reason": "%s"}\n' \
-            "$time" "$1" "$(plain "$(record "$1" run_id)")" "$2" "$(plain "$3")"
+            "$time" "$1" "$(plain "$run")" "$2" "$(plain "$3")"
     } >"$dispatch/outcomes.jsonl.new" && replace "$dispatch/outcomes.jsonl"
 }
 
