@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from ..archive.durable import write_file
-from ..boot import fact, health, root_overlay
+from ..boot import fact, first_start, health, root_overlay
 from . import fstab
 from .work import Work
 
@@ -30,6 +30,7 @@ def run(work: Work) -> None:
 def _apply(work: Work) -> None:
     runner, new = work.machine.runner, work.machine.places.new
     work.parts.configure(runner, new, work.capture, work.plan["renderer"])
+    first_start.settle(new)
 
 
 def _health(work: Work) -> None:
