@@ -64,6 +64,8 @@ def after(layout: Mapping[str, Any], disk_name: str, lifeboat: Sequence[tuple[in
                 "inner": [_volume(volume, systems, slots) for volume in (group or {}).get("volumes", [])],
             }
         )
+    # Around what is kept of the old system, partitions do not lie in the order of the layout.
+    areas.sort(key=lambda area: area["start"])
     picture = _picture(disk_name, str(layout["table"]), int(layout["disk_bytes"]), areas)
     for area in picture["areas"]:
         if any(area["start"] <= start < area["start"] + area["bytes"] for start, _length in lifeboat):

@@ -46,7 +46,10 @@ def test_a_root_that_fills_the_disk_is_made_smaller() -> None:
     (old,) = result["plan"]["layout"]["until_commit"]
     assert old["sectors"] * 512 == kept["length"]
     assert "made smaller, from 8.0 GiB" in finding(result, "old_kept")["what"]
-    assert "old root until commit" in result["picture"]["text"]
+    assert result["picture"]["text"].count("(old root until commit)") == 1
+    areas = result["picture"]["after"]["areas"]
+    assert [area["label"] for area in areas if area["kind"] != "free"][0] == "pv-b"
+    assert all(one["start"] + one["bytes"] <= other["start"] for one, other in zip(areas, areas[1:]))
     # The lifeboat lies in what stays of it.
     assert result["plan"]["lifeboat"]["used"]
     assert all(start + length <= MIB + kept["length"] for start, length in result["plan"]["lifeboat"]["allowed"][:1])
