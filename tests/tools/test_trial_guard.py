@@ -38,7 +38,7 @@ SYSTEMD = 'case "$*" in "is-active --quiet "*) exit 0 ;; *) exit 3 ;; esac'
 
 
 JOBS = """case "$1" in
-list-jobs) echo " 12 db.service      start running"; echo " 13 multi-user.target start waiting" ;;
+list-jobs) echo "8   db.service      start running"; echo "113 multi-user.target start waiting" ;;
 *) exit 3 ;;
 esac"""
 OPERATORS_UNIT = """case "$*" in
@@ -214,6 +214,13 @@ def test_one_of_two_gateways_is_enough(slot):
 def test_a_restart_in_order_is_told_from_others(slot):
     assert not slot.run("stopped")
     assert slot.reason == "it was restarted in order, by a person or a program"
+
+
+def test_a_try_ends_once(slot):
+    slot.write(port="0050")
+    assert slot.run()
+    slot.run("stopped")
+    assert slot.reason == "no sshd listens"
 
 
 def test_it_restarts_also_where_nothing_can_be_recorded(slot):

@@ -49,7 +49,10 @@ say() {
 # A systemd that hangs must not hang the guard.
 ask_systemd() { timeout 20 systemctl "$@" 2>/dev/null; }
 
-waited_for() { ask_systemd list-jobs --no-legend | sed -n 's/^ *[0-9]* \([^ ]*\) .* running *$/\1/p' | head -n 3; }
+# "12  x.service  start running": columns, in an order of no meaning.
+waited_for() {
+    ask_systemd list-jobs --no-legend | sed -n 's/^ *[0-9]*  *\([^ ][^ ]*\) .* running *$/\1/p' | sort | head -n 3
+}
 
 system_problem() {
     if ! ask_systemd is-active --quiet multi-user.target; then
@@ -208,12 +211,14 @@ record() {
 
 # Called by the health checks' unit when the system goes down in order.
 if [ "${1:-}" = stopped ]; then
-    ! is_on_trial || record 'reason=it was restarted in order, by a person or a program'
+    [ -e "$state/trial-ended" ] || ! is_on_trial || record 'reason=it was restarted in order, by a person or a program'
     exit 0
 fi
 
 give_up() {
     say "$1 after $(uptime_seconds) s: it restarts"
+    mkdir -p "$state"
+    : >"$state/trial-ended"
     # In the background: a disk that does not answer must not hold the restart up.
     ( record "reason=$1"; sync ) >/dev/null 2>&1 &
     sleep 15
