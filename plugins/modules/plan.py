@@ -38,7 +38,8 @@ options:
         Further keys: C(mode) (V(convert) or V(rehearse)), C(slot), C(attended), C(go_timeout), C(trial_limit),
         C(lifetime) (seconds that the plan is good for), C(lifeboat), C(keep_old), C(boot_method), C(snapshot),
         C(snapshot_command), C(disk), C(discard), C(login_user), C(kernel_arguments), C(reached_at), C(signed_by),
-        C(health_commands), C(give_up_unhealthy), C(rehearsal) (the result of an earlier rehearsal of this host), C(host) and C(now).
+        C(health_commands), C(give_up_unhealthy), C(rehearsal) (the result of an earlier rehearsal of this
+        host), C(host) and C(now).
       - Empty values mean that the operator said nothing.
     type: dict
     required: true
