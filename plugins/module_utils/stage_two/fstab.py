@@ -32,12 +32,12 @@ def render(layout: ResolvedLayout, slot: str, upto: str = "convert", before: str
     return _HEAD.format(layout=layout.name) + "".join(lines) + "".join(_kept(before.splitlines(), taken))
 
 
-def write(root: Path, layout: ResolvedLayout, slot: str) -> None:
+def write(root: Path, layout: ResolvedLayout, slot: str, upto: str = "convert") -> None:
     """Write ``etc/fstab`` below ``root``."""
     path = root / "etc/fstab"
     before = path.read_text("utf-8", "replace") if path.is_file() else ""
     path.parent.mkdir(exist_ok=True)
-    write_file(path, render(layout, slot, before=before).encode())
+    write_file(path, render(layout, slot, upto, before).encode())
 
 
 def _line(system: ResolvedFileSystem, layout: ResolvedLayout, slot: str) -> str:
