@@ -295,14 +295,18 @@ def run_all(
 
 
 def spread(recorded: Recorded, seed: int, wanted: int, started: int) -> list[tuple[str, Point, bool]]:
-    """Return ``wanted`` states of update and rollback in turn; ``started`` of each part are started as well."""
+    """Return ``wanted`` states of update and rollback in turn; ``started`` of each part are started as well.
+
+    Those come last: a start takes as long as twenty looks.
+    """
     found = []
     for part in PARTS:
         share = round(wanted * (0.7 if part == "update" else 0.3))
         chosen = points(recorded, part, seed, share)
         found.append([(part, point, number < started) for number, point in enumerate(chosen)])
     turns = max(len(one) for one in found)
-    return [one[number] for number in range(turns) for one in found if number < len(one)]
+    in_turn = [one[number] for number in range(turns) for one in found if number < len(one)]
+    return sorted(in_turn, key=lambda one: one[2])
 
 
 def main() -> int:
