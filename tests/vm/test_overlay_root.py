@@ -164,6 +164,19 @@ def test_a_power_cut_loses_nothing_that_was_synced(guest: Guest) -> None:
     assert guest.differences("b") == []
 
 
+def test_a_new_kernel_is_started_from_the_root_itself(guest: Guest) -> None:
+    """As a package leaves it: its files, and then its hooks are run."""
+    assert "dualroot.slot=b" in guest.shell("cat /proc/cmdline")
+    guest.shell(
+        "old=$(uname -r); cd /boot && cp vmlinuz-$old vmlinuz-99.1 && cp initrd.img-$old initrd.img-99.1"
+        " && cp -a /usr/lib/modules/$old /usr/lib/modules/99.1 && run-parts --arg=99.1 /etc/initramfs/post-update.d"
+    )
+    assert guest.shell("ls /run/dualroot/root/lower/boot/vmlinuz-99.1")
+    guest.restart()
+    assert "/boot/vmlinuz-99.1 " in guest.shell("cat /proc/cmdline")
+    assert guest.differences("b") == []
+
+
 def test_the_root_itself_is_changed_on_purpose_only(guest: Guest) -> None:
     guest.shell("dualroot-root run sh -c 'echo lasting >/usr/lasting'")
     assert guest.shell("cat /run/dualroot/root/lower/usr/lasting") == "lasting"

@@ -12,7 +12,7 @@ import dataclasses
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,13 @@ def build(
     payloads: dict[str, Path],
     environment: Path,
     roots: dict[str, Any],
-    first: str = "a",
-    change: Callable[[str, Path], None] | None = None,
+    change: Callable[[Path], None] | None = None,
+    arguments: Sequence[str] = (),
 ) -> TwoSlots:
-    """Make the disk in ``folder`` from two payload archives; ``change`` may change a slot's files before."""
+    """Make the disk in ``folder`` from two payload archives; both slots are good.
+
+    ``change`` may change a slot's files before, ``arguments`` are more words of the kernel's line.
+    """
     layout = resolve(loader.load(layout_document(roots)), DiskGeometry(DISK_BYTES), RUNS["a"])
     image = Image(RECIPES["debian11"], folder)
     runner = CommandRunner()
@@ -108,8 +111,8 @@ def build(
         )
         _personalise(root, login, host_keys)
         if change is not None:
-            change(slot, root)
-        plan = _plan(layout, slot)
+            change(root)
+        plan = {**_plan(layout, slot), "kernel_arguments": [*ARGUMENTS, *arguments]}
         fstab.write(root, layout, slot)
         root_overlay.write(root, plan)
         if slot == "a":
@@ -117,18 +120,25 @@ def build(
                 runner, layout, str(image.disk), dispatch, root, plan, environment, host_files=folder / "host"
             )
         else:
-            slot_entry.write(root, plan["run_id"], ARGUMENTS)
+            slot_entry.write(root, plan["run_id"], plan["kernel_arguments"])
         _make_file_system(image.disk, layout, layout.slots[slot].root, root, places)
         shutil.rmtree(root)
-    both = slot_state.SlotState(order=(first, "b" if first == "a" else "a"), slots={"a": "good", "b": "good"})
-    slot_state.write(dispatch, both)
-    _make_file_system(image.disk, layout, "dispatch", dispatch, places)
+    made = TwoSlots(image, layout, places)
+    choose(made, "a")
     (folder / "empty").mkdir()
     _make_file_system(image.disk, layout, "data", folder / "empty", places)
     install.switch(str(image.disk), layout)
     known = tuple(" ".join(key.with_suffix(".pub").read_text().split()[:2]) for key in host_keys)
     dataclasses.replace(login, known_hosts=known).save(folder / "credentials.json")
-    return TwoSlots(image, layout, places)
+    return made
+
+
+def choose(made: TwoSlots, slot: str) -> None:
+    """Let the dispatcher start a slot of a machine that is off."""
+    dispatch = made.image.folder / "dispatch"
+    order = (slot, "b" if slot == "a" else "a")
+    slot_state.write(dispatch, slot_state.SlotState(order=order, slots={"a": "good", "b": "good"}))
+    _make_file_system(made.image.disk, made.layout, "dispatch", dispatch, made.places)
 
 
 def _plan(layout: ResolvedLayout, slot: str) -> dict[str, Any]:
