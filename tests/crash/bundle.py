@@ -27,6 +27,9 @@ from .combos import Combo
 
 REPOSITORY = Path(__file__).parents[2]
 RELEASE = "6.12.0-new"
+#: Of root at the console, and its hash (openssl passwd -6).
+ROOT_PASSWORD = "crash"
+_ROOT_HASH = "$6$dualroot$lqoewWkw4TehZ8ebzBnEG/7PZ.Qp47AH7dSXizEJtvPw1jrZWyc0xWhEUioHWewAYUwWwy9qGxqDZzabkHe630"
 MACHINE_ID = hashlib.sha256(b"gw-0815").hexdigest()[:32]
 #: Sizes of the shipped layouts made small enough for a disk of 2 GiB.
 _SIZES = {
@@ -110,7 +113,7 @@ def capture(folder: Path) -> dict[str, Any]:
     (root / "etc/hostname").write_text("gw-0815\n")
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nadmin:x:1000:1000::/home/admin:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\nadmin:x:1000:\n")
-    (root / "etc/shadow").write_text("root:*:19000:0:99999:7:::\nadmin:*:19000:0:99999:7:::\n")
+    (root / "etc/shadow").write_text(f"root:{_ROOT_HASH}:19000:0:99999:7:::\nadmin:*:19000:0:99999:7:::\n")
     key = root / "etc/ssh/ssh_host_ed25519_key"
     if not key.exists():
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(key)], check=True)
