@@ -38,3 +38,9 @@ def test_keeps_what_the_payload_mounts_without_a_disk(tmp_path: Path) -> None:
     assert "builder" not in text
     assert "swap" not in text
     assert "nfs" not in text
+
+
+def test_a_root_that_is_made_at_commit_is_in_the_fstab_of_its_slot(tmp_path: Path) -> None:
+    fstab.write(tmp_path, resolved("va"), "b", "commit")
+    lines = (tmp_path / "etc/fstab").read_text().splitlines()[1:]
+    assert [line.split()[1] for line in lines] == ["/", "/boot/dispatch", "/data", "/image"]
