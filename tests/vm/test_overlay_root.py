@@ -75,6 +75,8 @@ class Guest:
 
     def differences(self, slot: str) -> list[str]:
         """Return how the running slot differs from the layout."""
+        # On a crowded machine udev may need longer than systemd waits for it (nofail).
+        self.shell("mountpoint -q /boot/dispatch || mount /boot/dispatch")
         engine = Path(two_slots.root_overlay.__file__).parents[1]
         packed = subprocess.run(
             ["tar", "--create", "--exclude=__pycache__", f"--directory={engine.parent}", "module_utils"],

@@ -25,7 +25,7 @@ ROOTS = {
     "a": {"volume": "root_a", "mode": "overlay-tmpfs", "memory": "100 MiB", "persist": ["/etc", "/var"]},
     "b": {"volume": "root_b", "mode": "overlay-data"},
 }
-START_SECONDS = 600
+START_SECONDS = 900
 LAB = "usr/lib/lab"
 
 #: Files that each start writes, and whether the next one finds them, by mode.
@@ -43,6 +43,8 @@ exec >/dev/ttyS0 2>&1 </dev/null
 mountpoint -q /proc || mount -t proc proc /proc
 mountpoint -q /sys || mount -t sysfs sys /sys
 mkdir -p /run/lock
+# The initramfs has activated what it needs; the rest comes by events in a whole system.
+vgchange -aay --sysinit >/dev/null 2>&1
 mount /data
 mount /boot/dispatch
 own=/run/dualroot/root/lower
