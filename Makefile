@@ -46,6 +46,7 @@ soak: $(INSTALLED) images ## the long matrices; what is done already is kept, so
 
 bench: $(INSTALLED) ## downtime, RAM and throughput of a migration, as ratios
 	$(VENV)/bin/python -m tests.benchmark
+	$(VENV)/bin/python -m tests.benchmark.restart
 
 lint: $(INSTALLED)
 	$(VENV)/bin/ruff check plugins tests molecule
