@@ -289,14 +289,17 @@ Wants=dualroot-early.service
 """
 
 EARLY_UNIT = """\
-# dualroot.migrate: on boots of a slot on trial. The change to the real root stops it.
+# dualroot.migrate: on boots of a slot on trial. The change to the real root stops it; and should it live on, the real
+# root has no /etc/initrd-release.
 [Unit]
 Description=Restart if the initramfs does not find its root
 ConditionPathExists=/etc/initrd-release
 DefaultDependencies=no
+Conflicts=initrd-switch-root.target
+Before=initrd-switch-root.target
 
 [Service]
-ExecStart=/bin/sh -c 'sleep @SECONDS@; \\
+ExecStart=/bin/sh -c 'sleep @SECONDS@; test -e /etc/initrd-release || exit 0; \\
 echo "dualroot: the initramfs has not found its root within @SECONDS@ s: it restarts" >/dev/kmsg; \\
 echo b >/proc/sysrq-trigger'
 """

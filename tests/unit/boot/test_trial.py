@@ -45,6 +45,9 @@ def test_guard_unit_and_archive(folders):
     assert "IgnoreOnIsolate=yes" in unit and "DefaultDependencies=no" in unit
     archive = (dispatch / "trial.cpio").read_bytes()
     assert b"conf/conf.d/dualroot-trial\0" in archive and b"sleep 300\n" in archive
+    # The same for an initramfs with systemd, for everybody to read: the folders are those of the initramfs.
+    assert b"etc/systemd/system/dualroot-early.service\0" in archive and b"-c 'sleep 300; test -e " in archive
+    assert b"Wants=dualroot-early.service\n" in archive and b"000041C0" not in archive
 
 
 def test_what_the_guard_looks_for():
