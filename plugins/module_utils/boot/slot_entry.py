@@ -28,8 +28,13 @@ HOOK_PATHS = (
     "etc/initramfs/post-update.d/zz-dualroot",
     "etc/kernel/install.d/99-dualroot.install",
 )
-#: Programs that would take the boot sector over; maintainer scripts find /usr/local/sbin first.
+#: Programs that would take the boot sector over; people find /usr/local/sbin first.
 SHADOWED = ("grub-install", "grub2-install")
+#: Scripts of packages do not: apt gives them a PATH without it (apt.conf(5), DPkg::Path). dpkg puts what is diverted
+#: to its other name, whenever a package brings it (dpkg-divert(1)); the list has three lines for each, the last one
+#: the package that diverts, ``:`` for none.
+DIVERTED = "usr/sbin/grub-install"
+DIVERSIONS = "var/lib/dpkg/diversions"
 
 SCRIPT = """\
 #!/bin/sh
@@ -180,7 +185,20 @@ def write(root: Path, run_id: str, arguments: Sequence[str]) -> kernels.Kernel:
     # Also where there is no such program yet: a package that is installed later brings it, and runs it at once.
     for name in SHADOWED:
         _write(root / "usr/local/sbin" / name, SHADOW, 0o755)
+    if (root / DIVERSIONS).parent.is_dir():
+        _divert(root)
     return found
+
+
+def _divert(root: Path) -> None:
+    """Let dpkg keep its installer of a boot loader under another name, now and in all upgrades."""
+    original = root / DIVERTED
+    if original.is_file() and original.read_bytes() != SHADOW.encode():
+        original.replace(original.with_name(original.name + ".distrib"))
+    _write(original, SHADOW, 0o755)
+    known = (root / DIVERSIONS).read_text("utf-8") if (root / DIVERSIONS).is_file() else ""
+    if f"/{DIVERTED}" not in known.splitlines():
+        write_file(root / DIVERSIONS, f"{known}/{DIVERTED}\n/{DIVERTED}.distrib\n:\n".encode(), 0o644)
 
 
 def _write(path: Path, text: str, mode: int) -> None:

@@ -113,6 +113,26 @@ def test_a_boot_loader_that_is_installed_later_finds_its_shadow(tmp_path: Path) 
     assert (root / "usr/local/sbin/grub-install").read_text() == slot_entry.SHADOW
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_dpkg_keeps_its_boot_loader_under_another_name(tmp_path: Path, there: bool) -> None:
+    """apt hides /usr/local/sbin from the scripts of packages."""
+    root = make_root(tmp_path, "vmlinuz-6.1", "initrd.img-6.1")
+    (root / "usr/sbin").mkdir(parents=True)
+    (root / "var/lib/dpkg").mkdir(parents=True)
+    (root / "var/lib/dpkg/diversions").write_text("/bin/sh\n/bin/sh.distrib\ndash\n")
+    if there:
+        (root / "usr/sbin/grub-install").write_bytes(b"x")
+    for _time in range(2):
+        slot_entry.write(root, "run-1", [])
+        assert (root / "usr/sbin/grub-install").read_text() == slot_entry.SHADOW
+        assert (root / "usr/sbin/grub-install.distrib").exists() is there
+        assert (root / "var/lib/dpkg/diversions").read_text() == (
+            "/bin/sh\n/bin/sh.distrib\ndash\n/usr/sbin/grub-install\n/usr/sbin/grub-install.distrib\n:\n"
+        )
+    if there:
+        assert (root / "usr/sbin/grub-install.distrib").read_bytes() == b"x"
+
+
 def test_unsafe_argument_is_refused(tmp_path: Path) -> None:
     root = make_root(tmp_path, "vmlinuz-6.1", "initrd.img-6.1")
     with pytest.raises(Fault, match="argument_unsafe"):
