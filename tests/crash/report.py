@@ -166,8 +166,8 @@ def _updates(lines: Sequence[Line]) -> str:
     text += "A whole converted host (Debian 13, layout `va`) is updated and rolled back by the playbooks, every\n"
     text += "write of both systems and of GRUB logged. In every state the slot state is read as GRUB reads it, the\n"
     text += "file systems of the slots are brought to order as a start does, and the files of the slot that ran are\n"
-    text += "compared with what they were (but for what a running system writes by itself, as `/var`); so are those\n"
-    text += "of the other slot where it may start. "
+    text += "compared with what they were (but for what a running system writes by itself: `/var`, homes, Python's\n"
+    text += "caches); so are those of the other slot where it may start. "
     text += f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started as well, "
     text += "until the host let its user in.\n\n"
     names = {"KEPT": "the slot that ran", "NEW": "the other slot, complete", "BRICK": "anything else"}

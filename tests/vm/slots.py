@@ -42,8 +42,9 @@ def content(disk: Path, scratch: Path, layout: ResolvedLayout, slot: str) -> dic
 
 
 def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return the paths that are not the same."""
-    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    """Return the paths that are not the same, but for what Python compiles where root runs a program."""
+    paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    return [path for path in paths if "__pycache__" not in path.split("/")]
 
 
 def lay(files: dict[str, str], root: Path) -> None:
