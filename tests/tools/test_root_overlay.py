@@ -97,6 +97,16 @@ def test_in_memory_all_is_writable_and_the_root_is_as_it_was(tmp_path: Path) -> 
     ]
 
 
+def test_where_mounts_are_shared_nothing_is_laid_over_the_slots_own_root(tmp_path: Path, data: Path) -> None:
+    said = run(
+        tmp_path,
+        settings_of(data, PERSIST="/etc"),
+        "mount --make-rshared new; run; echo new | tee new/etc/name > new/new; cat place/lower/etc/name\n"
+        "[ -e place/lower/new ] || echo as-it-was; cat place/state\n",
+    )
+    assert said == "of-the-slot\nas-it-was\nMODE=overlay-tmpfs\nPROBLEM=''\n"
+
+
 def test_on_the_data_volume_it_is_there_at_the_next_start(tmp_path: Path, data: Path) -> None:
     settings = settings_of(data, MODE="overlay-data")
     run(tmp_path, settings, "run; echo new > new/etc/name; rm new/var/log/log; ls -ld place/data/.dualroot\n")

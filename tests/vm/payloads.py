@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -35,9 +36,21 @@ mount -t sysfs sys /sys
 mkdir -p /etc/dracut.conf.d
 printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
 chmod 755 /usr/sbin/policy-rc.d
+if [ -n "$MIRROR" ]; then
+    for one in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+        [ ! -f "$one" ] || sed -i.lab "s|http://deb.debian.org|$MIRROR|" "$one"
+    done
+fi
 apt-get update -q
 """
-_TAIL = "rm /usr/sbin/policy-rc.d\napt-get clean\nrm -rf /var/lib/apt/lists/*\n"
+_TAIL = """\
+for one in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+    [ ! -f "$one.lab" ] || mv "$one.lab" "$one"
+done
+rm /usr/sbin/policy-rc.d
+apt-get clean
+rm -rf /var/lib/apt/lists/*
+"""
 
 
 def changed(payload: Path, name: str, script: str) -> Path:
@@ -69,7 +82,9 @@ def _change(payload: Path, root: Path, script: str, archive: Path) -> None:
     (root / "etc/resolv.conf").write_bytes(Path("/etc/resolv.conf").read_bytes())
     # Mounts of its own, so that nothing of it stays whatever happens.
     argv = ["unshare", "--mount", "--propagation", "private", "chroot", str(root), "/bin/sh", "-c"]
-    done = subprocess.run([*argv, _HEAD + script + _TAIL], stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    environment = {**os.environ, "MIRROR": os.environ.get("DUALROOT_MIRROR", "")}
+    argv.append(_HEAD + script + _TAIL)
+    done = subprocess.run(argv, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"the payload was not changed:\n{(done.stdout + done.stderr)[-3000:].decode()}")
     (root / "etc/resolv.conf").write_bytes(resolver)

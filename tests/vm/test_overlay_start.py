@@ -19,6 +19,7 @@ from tests.lab import accelerator
 from tests.lab.bundles import Bundle
 
 from . import two_slots
+from .conftest import soak
 from .payloads import DRACUT, changed
 
 ROOTS = {
@@ -43,8 +44,9 @@ exec >/dev/ttyS0 2>&1 </dev/null
 mountpoint -q /proc || mount -t proc proc /proc
 mountpoint -q /sys || mount -t sysfs sys /sys
 mkdir -p /run/lock
-# The initramfs has activated what it needs; the rest comes by events in a whole system.
-vgchange -aay --sysinit >/dev/null 2>&1
+# The initramfs has activated what it needs; the rest comes by events in a whole system. Here is no udev.
+vgchange -aay --sysinit --config 'activation { udev_sync = 0 udev_rules = 0 }' >/dev/null 2>&1
+vgmknodes --config 'activation { udev_sync = 0 udev_rules = 0 }' >/dev/null 2>&1
 mount /data
 mount /boot/dispatch
 own=/run/dualroot/root/lower
@@ -93,7 +95,7 @@ def _prepare(root: Path) -> None:
 
 
 class Starts:
-    """The disk of two slots with the same kind of initramfs."""
+    """The disk of two slots, each with its kind of initramfs."""
 
     def __init__(self, made: two_slots.TwoSlots) -> None:
         self.made = made
@@ -112,15 +114,17 @@ class Starts:
         return [line[4:].strip() for line in text.splitlines() if line.startswith("LAB ")]
 
 
-@pytest.fixture(scope="module", params=["initramfs-tools", "dracut"])
+EXCHANGED = pytest.param(("dracut", "initramfs-tools"), marks=soak)
+
+
+@pytest.fixture(scope="module", params=[("initramfs-tools", "dracut"), EXCHANGED], ids="-and-".join)
 def starts(request: pytest.FixtureRequest, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Starts:
     (payload,) = (bundle.folder / "payload").iterdir()
-    if request.param == "dracut":
-        payload = changed(payload, "dracut", DRACUT)
+    kinds = {"initramfs-tools": payload, "dracut": changed(payload, "dracut", DRACUT)}
     return Starts(
         two_slots.build(
             tmp_path_factory.mktemp("overlay"),
-            {"a": payload, "b": payload},
+            {slot: kinds[kind] for slot, kind in zip("ab", request.param)},
             bundle.folder / "environment",
             ROOTS,
             _prepare,

@@ -23,7 +23,7 @@ from tests.lab.hardware import Options
 from tests.lab.machine import Machine
 
 from . import two_slots
-from .conftest import remember
+from .conftest import remember, soak
 from .payloads import OLDER_KERNEL, changed
 from .test_overlay_root import RESTART_SECONDS, Guest
 
@@ -168,6 +168,7 @@ def guest(
         machine.stop()
 
 
+@soak
 @pytest.mark.parametrize("slot", ["a", "b"])
 def test_each_slot_starts_its_new_kernel(guest: Guest, slot: str) -> None:
     if slot == "b":

@@ -158,6 +158,8 @@ persist() {
 lay() {
     load_module || return 1
     mkdir -p "$lower" "$upper"
+    # Where mounts are shared (systemd in dracut's initramfs), what is laid over the one would be laid over the other.
+    mount --make-private "$new" 2>/dev/null
     mount -o bind "$new" "$lower" || { fails "the slot's root cannot be mounted a second time"; return 1; }
     if [ -n "$DATA_DEVICE" ] && open_data; then lasts=1; else lasts=; fi
     folder=$data/$mine/root
