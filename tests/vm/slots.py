@@ -14,7 +14,10 @@ from . import disk_content
 MIB = 1 << 20
 #: What a running system writes to its own root, and what the engine keeps there to show what a host is.
 OF_THE_HOST = (
+    "etc/.updated",
     "etc/ansible/facts.d",
+    "etc/lvm/archive",
+    "etc/lvm/backup",
     "etc/machine-id",
     "home/admin",
     "lost+found",
@@ -44,7 +47,7 @@ def content(disk: Path, scratch: Path, layout: ResolvedLayout, slot: str) -> dic
 def differences(before: dict[str, str], after: dict[str, str]) -> list[str]:
     """Return the paths that are not the same, but for what Python compiles where root runs a program."""
     paths = sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    return [path for path in paths if "__pycache__" not in path.split("/")]
+    return [path for path in paths if "__pycache__" not in path.split("/") and not path.startswith(OF_THE_HOST)]
 
 
 def lay(files: dict[str, str], root: Path) -> None:
