@@ -283,6 +283,21 @@ def test_a_host_that_runs_the_bundle_is_left_alone(play):
     assert not list(done.folder.glob("*/*/result.json"))
 
 
+def test_two_updates_in_one_go_are_two_runs(play, collections):
+    """What the first has seen and chosen does not lead the second."""
+    folder = collections / "ansible_collections/dualroot/migrate/playbooks"
+    twice = collections / "twice.yml"
+    twice.write_text("".join(f"- import_playbook: {folder}/update.yml\n" for _time in range(2)), encoding="utf-8")
+    same = {**JUDGED, "verdict": "same", "plan": None}
+    done = play(
+        str(twice.with_suffix("")), "!dualroot_run_id", answers={"update_plan": [JUDGED, same]}, dualroot_consent=1
+    )
+    assert done.returncode == 0, done.output
+    assert len(done.of("slot_install")) == len(done.of("restart")) == 1
+    first, second = (judged["options"]["run_id"] for judged in done.of("update_plan"))
+    assert first != second
+
+
 def test_a_host_that_is_refused(play):
     refused = {**JUDGED, "verdict": "refuse", "plan": None, "refused": {**FAULT, "id": "preflight.refused"}}
     done = play("update", answers={"update_plan": [refused]}, dualroot_consent=1)
@@ -322,7 +337,7 @@ def test_a_slot_that_fell_back(play):
     answers = {"restart": [FELL_BACK], "slot_info": [{"slots": {"a": "good", "b": "bad"}}]}
     done = play("update", answers=answers, dualroot_consent=1)
     assert done.returncode != 0
-    assert done.names()[4:] == ["restart", "lock"]
+    assert done.names()[4:] == ["restart", "lock", "lock"]
     result = done.result()
     assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("fell_back", "a", "slot.fell_back")
     assert result["reason"] == "check 50-gateway ended with status 1"
@@ -346,7 +361,7 @@ def test_an_installation_that_failed(play):
     }
     done = play("update", answers=answers, dualroot_consent=1)
     assert done.returncode != 0
-    assert done.names() == ["lock", "transfer", "slot_install", "lock"]
+    assert done.names() == ["lock", "transfer", "slot_install", "lock", "lock"]
     result = done.result()
     assert (result["outcome"], result["slot"], result["fault"]["id"]) == ("failed", "a", "update.content_differs")
 
