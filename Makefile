@@ -75,7 +75,8 @@ galaxy: $(INSTALLED)
 
 # The tests of the built environment want a bundle, which the fast loop has not.
 VM_ONE = tests/tools/test_bundle_environment.py tests/boot tests/vm/test_disk_engine.py tests/vm/test_preflight.py \
-  tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_uefi.py tests/crash/test_update_cuts.py
+  tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_uefi.py tests/crash/test_update_cuts.py \
+  tests/vm/test_health.py tests/vm/test_overlay_start.py tests/vm/test_package_upgrades.py
 VM_TWO = $(filter-out $(VM_ONE),$(sort $(wildcard tests/vm/test_*.py)))
 
 vm: vm-one vm-two ## whole migrations and boots of real machines, Molecule's scenarios with them
