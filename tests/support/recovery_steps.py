@@ -163,7 +163,11 @@ STEPS: dict[str, Steps] = {
     ),
     # --- partition ---
     "disk.unreadable": _disk("The disk does not answer. Check cable and power; replace a disk whose health is FAILED."),
-    "disk.unwritable": _disk("The disk takes no writes: a write-protect switch, a locked SED, or a defect."),
+    "disk.unwritable": _hold(
+        _DISK,
+        "The disk takes no writes: a write-protect switch, a locked SED, or a defect.",
+        "tests/crash/test_console.py, at the serial console, three writes of the table fail",
+    ),
     "disk.in_doubt": _disk(
         "Two disks look like the planned one. Take the other one out, or detach it in the hypervisor."
     ),
