@@ -56,7 +56,8 @@ plain() { printf '%s' "$*" | tr '\t\n' '  ' | tr '"\\' "'/" | tr -c ' -~' '?' | 
 number() {
     case $1 in
         '' | *[!0-9]*) echo 0 ;;
-        *) printf '%s\n' "$1" | sed 's/^0*\(.\)/\1/' ;;
+        0?*) printf '%s\n' "$1" | sed 's/^0*\(.\)/\1/' ;;
+        *) echo "$1" ;;
     esac
 }
 
@@ -85,9 +86,8 @@ mounted() {
 
 # -- the slot state: two copies of 1024 bytes, the newer good one counts --------------------------
 
-value() { printf '%s\n' "$block" | sed -n "s/^$1=//p" | tail -n 1; }
-
-# parse FILE: sets s_order s_a s_b s_tries s_next s_generation and s_damage
+# parse FILE: sets s_order s_a s_b s_tries s_next s_generation and s_damage; by the shell alone, because a start of
+# the system waits for it
 parse() {
     s_damage='' s_order='' s_a=empty s_b=empty s_tries=0 s_next='' s_generation=0
     if [ ! -r "$1" ]; then
@@ -103,25 +103,32 @@ parse() {
         '# GRUB Environment Block'*) ;;
         *) s_damage='it does not begin as a GRUB environment block'; return ;;
     esac
-    if [ "$(value dr_version)" != 1 ]; then
+    version=''
+    while IFS= read -r line; do
+        case $line in
+            dr_version=*) version=${line#*=} ;;
+            dr_order=*) s_order=${line#*=} ;;
+            dr_a=*) s_a=${line#*=} ;;
+            dr_b=*) s_b=${line#*=} ;;
+            dr_tries=*) s_tries=${line#*=} ;;
+            dr_next=*) s_next=${line#*=} ;;
+            dr_generation=*) s_generation=${line#*=} ;;
+        esac
+    done <<END
+$block
+END
+    if [ "$version" != 1 ]; then
         s_damage='its format is not known'
         return
     fi
-    s_order=$(value dr_order)
     case $s_order in
         a | b | 'a b' | 'b a') ;;
         *) s_damage='its order of slots is not known'; return ;;
     esac
-    for one in a b; do
-        found=$(value "dr_$one")
-        case ${found:=empty} in
-            good | trying | bad | empty) eval "s_$one=$found" ;;
-            *) s_damage="slot $one has an unknown state"; return ;;
-        esac
-    done
-    s_tries=$(number "$(value dr_tries)")
-    s_generation=$(number "$(value dr_generation)")
-    s_next=$(value dr_next)
+    case $s_a in good | trying | bad | empty) ;; *) s_damage='slot a has an unknown state'; return ;; esac
+    case $s_b in good | trying | bad | empty) ;; *) s_damage='slot b has an unknown state'; return ;; esac
+    s_tries=$(number "$s_tries")
+    s_generation=$(number "$s_generation")
     case $s_next in a | b | r | '') ;; *) s_next='' ;; esac
 }
 

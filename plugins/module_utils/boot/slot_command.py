@@ -25,10 +25,12 @@ UNIT = """\
 Description=Tell Ansible facts which slot runs and which boots next
 ConditionKernelCommandLine=dualroot.slot
 RequiresMountsFor=/boot/dispatch
-After=local-fs.target
+# Nobody waits for it, least of all the start of the system.
+After=local-fs.target multi-user.target
 
 [Service]
 Type=oneshot
+Nice=19
 ExecStart=/usr/local/sbin/dualroot-slot fact
 
 [Install]
