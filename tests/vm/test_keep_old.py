@@ -63,7 +63,9 @@ def test_a_new_system_that_fails_ends_in_the_old_one_and_a_good_one_takes_its_pl
     assert int(found[2]) < int(was[2]) // 2
     assert _data_hash(host) == before
     result = outcome.result(host.name)
-    assert (result["outcome"], result["fault"]["id"]) == ("returned", "verify.unhealthy"), outcome.output[-4000:]
+    # Whoever is first: the controller, or the new system itself, which has the same check.
+    faults = ("verify.unhealthy", "convert.trial_failed")
+    assert result["outcome"] == "returned" and result["fault"]["id"] in faults, outcome.output[-4000:]
 
     outcome = host.play("migrate", dualroot_consent=1, dualroot_keep_old="required")
     assert outcome.returncode == 0, outcome.output[-6000:]
