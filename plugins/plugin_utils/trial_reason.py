@@ -31,6 +31,8 @@ def command(plan: Mapping[str, Any]) -> str:
 
 def read(text: str, slot: str) -> str:
     """Return the reason from what ``command`` printed, one sentence for people."""
+    # A terminal ends its lines so.
+    text = text.replace("\r", "")
     told = [f"{one['reason']} (after {one['uptime']} s)" for one in _REASON.finditer(text) if one["slot"] == slot]
     if told:
         return f"Its tries ended by: {'; '.join(told[-MOST_TRIES:])}."

@@ -25,6 +25,8 @@ def test_it_looks_at_the_dispatch_partition_and_leaves_it() -> None:
     ("text", "words"),
     [
         (LOG, "Its tries ended by: no sshd listens (after 900 s)."),
+        (LOG.replace("\n", "\r\n"), "Its tries ended by: no sshd listens (after 900 s)."),
+        ("dr_a=trying\r\ndr_tries=0\r\n", "none of them came as far"),
         ("dr_a=bad\ndr_tries=0\n", "It was marked bad."),
         ("dr_a=trying\ndr_tries=0\n", "none of them came as far"),
         ("dr_a=trying\ndr_tries=2\n", ""),
