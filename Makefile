@@ -59,8 +59,11 @@ types: $(INSTALLED)
 	cd $(INSTALLED) && MYPYPATH=$(COLLECTIONS) $(VENV)/bin/mypy --config-file pyproject.toml --cache-dir $(WORK)/mypy \
 	  -p ansible_collections.dualroot.migrate.plugins.module_utils
 
+# Whole playbooks with scripted hosts take longer than all the rest, so they run with the machines.
+PLAYBOOKS = tests/tools/test_slot_playbooks.py
+
 unit: $(INSTALLED)
-	$(PYTEST) tests/unit tests/tools
+	$(PYTEST) tests/unit tests/tools --ignore=$(PLAYBOOKS)
 
 # The oldest ansible-core that is promised runs the same unit tests.
 unit-2.18: $(INSTALLED)
@@ -74,7 +77,7 @@ galaxy: $(INSTALLED)
 	$(VENV)/bin/python tests/bin/galaxy $(WORK)
 
 # The tests of the built environment want a bundle, which the fast loop has not.
-VM_ONE = tests/tools/test_bundle_environment.py tests/boot tests/vm/test_disk_engine.py tests/vm/test_preflight.py \
+VM_ONE = $(PLAYBOOKS) tests/tools/test_bundle_environment.py tests/boot tests/vm/test_disk_engine.py tests/vm/test_preflight.py \
   tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_uefi.py tests/crash/test_update_cuts.py \
   tests/vm/test_health.py tests/vm/test_overlay_start.py tests/vm/test_package_upgrades.py
 VM_TWO = $(filter-out $(VM_ONE),$(sort $(wildcard tests/vm/test_*.py)))
