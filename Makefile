@@ -39,7 +39,8 @@ check: lint types unit ## the quick loop: lint, types, unit tests, real tools on
 
 soak: $(INSTALLED) images ## the long matrices; what is done already is kept, so it can be ended and started again
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.fuzz --inputs 100000
-	export DUALROOT_SOAK=1 $(BUNDLE) && $(PYTEST) tests/boot tests/vm
+	molecule test -s update
+	export DUALROOT_SOAK=1 $(BUNDLE) && $(PYTEST) tests/boot tests/vm tests/crash/test_update_cuts.py
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash run --seconds $${DUALROOT_SOAK_SECONDS:-28800}
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash.update
 	$(VENV)/bin/python tests/bin/write_reliability_page.py
@@ -78,22 +79,19 @@ galaxy: $(INSTALLED)
 
 # The tests of the built environment want a bundle, which the fast loop has not.
 VM_ONE = $(PLAYBOOKS) tests/tools/test_bundle_environment.py tests/boot tests/vm/test_disk_engine.py tests/vm/test_preflight.py \
-  tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_uefi.py tests/crash/test_update_cuts.py \
+  tests/vm/test_rehearse.py tests/vm/test_returned.py tests/vm/test_uefi.py \
   tests/vm/test_health.py tests/vm/test_overlay_start.py tests/vm/test_package_upgrades.py
 VM_TWO = $(filter-out $(VM_ONE),$(sort $(wildcard tests/vm/test_*.py)))
 
 vm: vm-one vm-two ## whole migrations and boots of real machines, Molecule's scenarios with them
 
 vm-one: $(INSTALLED) images
-	@# What life with two systems is tried on; meanwhile the other lane migrates hosts of its own.
-	$(VENV)/bin/python -m tests.lab converted debian13-va >/dev/null
 	export $(BUNDLE) && $(PYTEST) --durations=20 $(VM_ONE)
 
 vm-two: $(INSTALLED) images
 	@# One after the other: each keeps a core busy.
 	molecule test -s default
 	molecule test -s dual
-	molecule test -s update
 	export $(BUNDLE) && $(PYTEST) --durations=20 $(VM_TWO)
 
 crash: $(INSTALLED) images ## an honest sample of the power cuts of `make soak`

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,8 +38,6 @@ REASONS = {
     "offline": ("address", "gateway", "network"),
     "unhealthy": ("50-lab.sh", "the plant is cold"),
 }
-#: The quickest to be over: it panics before its services start.
-SAMPLE = ("panic",)
 #: Tries of each: all three where counting is what is shown.
 TRIES = {"panic": 3}
 
@@ -151,7 +148,8 @@ def test_a_healthy_update_stays_though_nobody_comes(installed: Installed) -> Non
     matrix.record("update: no controller", "NEW", "slot b runs after two limits", "virtual machine")
 
 
-@pytest.mark.parametrize("kind", list(BROKEN) if os.environ.get("DUALROOT_SOAK") else SAMPLE)
+@soak
+@pytest.mark.parametrize("kind", list(BROKEN))
 def test_the_controller_sees_the_host_fall_back(start_host: StartHost, kind: str) -> None:
     """The whole road of a bad update: the run fails with the host's own reason, and the good slot is what it was."""
     host = start_host(image=IMAGE)
