@@ -3,8 +3,8 @@
 """Updates that come up wrong, in every way: the good slot is back by itself, and ``status`` says why.
 
 A converted host is updated up to the moment when the new slot would start for the first time. There the
-machine is off, and each test breaks the new slot on a copy of that disk (with ``DUALROOT_SOAK``). Others have a
-bad bundle and a controller from start to end: one of them in ``make test``.
+machine is off, and each test breaks the new slot on a copy of that disk. Others have a bad bundle and a controller
+from start to end. All of them are in ``make soak``.
 """
 
 from __future__ import annotations
