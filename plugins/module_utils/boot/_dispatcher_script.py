@@ -158,7 +158,11 @@ function dr_boot_slot {
   fi
   echo "dualroot: boot slot=$1 device=$dr_volume kernel=$dr_kernel"
   set dr_line="root=$dr_root ro @SLOT_FIXED@ rd.lvm.lv=$dr_lvm dualroot.slot=$1 dualroot.run=$dr_run"
-  if linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_after $dr_arguments; then
+  # Asked before: a kernel that is loaded and not booted spoils the command line of the one that is tried next (GRUB
+  # 2.12 frees the new one with the old one). A link that leads nowhere is a file to -f, but has no size.
+  if [ ! -s "($dr_volume)$dr_initrd" ]; then
+    echo "dualroot: slot $1 has no $dr_initrd"
+  elif linux "($dr_volume)$dr_kernel" $dr_line $dr_trial $dr_after $dr_arguments; then
     # What lays an overlay over a root that is read only (root_overlay).
     set dr_beside=""
     if [ -f "($dr_volume)/boot/dualroot/root.cpio" ]; then
