@@ -63,13 +63,14 @@ types: $(INSTALLED)
 # Whole playbooks with scripted hosts take longer than all the rest, so they run with the machines.
 PLAYBOOKS = tests/tools/test_slot_playbooks.py
 
+# One worker for each processor; machines are not tested this way, for each of them keeps one busy.
 unit: $(INSTALLED)
-	$(PYTEST) tests/unit tests/tools --ignore=$(PLAYBOOKS)
+	$(PYTEST) -n auto tests/unit tests/tools --ignore=$(PLAYBOOKS)
 
 # The oldest ansible-core that is promised runs the same unit tests.
 unit-2.18: $(INSTALLED)
 	@tests/bin/bootstrap $(OLD_VENV) tests/requirements-2.18.txt
-	cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS):$(INSTALLED) $(OLD_VENV)/bin/python -m pytest -p no:cacheprovider tests/unit
+	cd $(INSTALLED) && PYTHONPATH=$(COLLECTIONS):$(INSTALLED) $(OLD_VENV)/bin/python -m pytest -p no:cacheprovider -n auto tests/unit
 
 sanity: $(INSTALLED)
 	$(VENV)/bin/python tests/bin/sanity $(INSTALLED) $(WORK)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MIB = 1 << 20
+#: A file system settles within seconds, and a copy takes less than one.
+COPIES = 30
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,28 @@ def loop_disk(
             yield LoopDisk(image, start, mount)
         finally:
             subprocess.run(["umount", str(mount)], check=True)
+
+
+def copy_at_a_moment(image: Path, copy: Path) -> None:
+    """Copy the image of a mounted disk as it is at one moment, which is what a power cut leaves.
+
+    A copy takes a while, and a file system that writes meanwhile (XFS its log, in the background) would leave one that
+    no cut leaves: new metadata with an old log. So it is taken again until nothing was written meanwhile.
+    """
+    argv = ["losetup", "--associated", str(image), "--noheadings", "--output", "NAME"]
+    device = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()[0]
+    for _attempt in range(COPIES):
+        before = _writes(device)
+        subprocess.run(["cp", "--sparse=always", str(image), str(copy)], check=True)
+        if before == _writes(device) and before[1] == 0:
+            return
+    raise AssertionError(f"{device} was written to during each of {COPIES} copies")
+
+
+def _writes(device: str) -> tuple[int, int]:
+    """Return how many writes have ended and how many requests are under way (Documentation/block/stat.rst)."""
+    fields = Path(f"/sys/block/{Path(device).name}/stat").read_text().split()
+    return int(fields[4]), int(fields[8])
 
 
 def is_sound(disk: LoopDisk, kind: str) -> bool:

@@ -16,7 +16,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault impo
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import claim, file_extents, model, stow
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent
 
-from .loop_disk import MIB, LoopDisk, is_sound, loop_device, loop_disk, missing
+from .loop_disk import MIB, LoopDisk, copy_at_a_moment, is_sound, loop_device, loop_disk, missing
 
 GIB = 1 << 30
 KINDS = [
@@ -356,7 +356,7 @@ def test_power_cut_while_the_lifeboat_is_made(tmp_path, kind, monkeypatch):
                 # The first two of each, and of the many small steps of XFS a few.
                 if calls[name] <= 2 or calls[name] % 40 == 0:
                     state = tmp_path / f"state{len(states)}.img"
-                    subprocess.run(["cp", "--sparse=always", str(disk.image), str(state)], check=True)
+                    copy_at_a_moment(disk.image, state)
                     states.append((name, state))
                 return real(*arguments, **more)
 
