@@ -18,6 +18,9 @@ _WITHOUT_DISK = frozenset(
 _DEFAULT = "defaults"
 #: A root with errors must not be written to any further (ext4(5)); XFS shuts itself down.
 _ERRORS = {"ext4": "errors=remount-ro"}
+#: Without it systemd goes into emergency mode, where nobody can log in over SSH, when a volume is not there after
+#: 90 s (systemd.mount(5)); a slow disk takes longer, and the trial guard waits for 900 s.
+_PATIENCE = "x-systemd.device-timeout=300s"
 
 
 def render(layout: ResolvedLayout, slot: str, upto: str = "convert", before: str = "") -> str:
@@ -53,6 +56,8 @@ def _line(system: ResolvedFileSystem, layout: ResolvedLayout, slot: str) -> str:
     if overlay.needs_data and system.on == overlay.data:
         # The initramfs has checked it, and it is in use.
         check = 0
+    if not is_root and not {"nofail", "noauto"} & set(options.split(",")) and "device-timeout=" not in options:
+        options = f"{options},{_PATIENCE}"
     return f"UUID={system.uuid} {system.mount} {system.kind} {options} 0 {check}\n"
 
 

@@ -182,7 +182,7 @@ def test_fstab_leaves_the_root_and_the_check_of_the_data_to_the_initramfs() -> N
     uuid = {system.on: system.uuid for system in layout.file_systems}
     assert fstab.render(layout, "b", "commit").splitlines()[1:] == [
         f"UUID={uuid['dispatch']} /boot/dispatch ext4 ro,nosuid,nodev,noexec,nofail 0 2",
-        f"UUID={uuid['data']} /data ext4 nosuid,nodev 0 0",
+        f"UUID={uuid['data']} /data ext4 nosuid,nodev,x-systemd.device-timeout=300s 0 0",
     ]
 
 

@@ -17,8 +17,8 @@ def test_names_every_file_system_by_uuid() -> None:
         f"UUID={uuid['root_b']} / ext4 errors=remount-ro 0 1\n"
         f"UUID={uuid['dispatch']} /boot/dispatch ext4 ro,nosuid,nodev,noexec,nofail 0 2\n"
         f"UUID={uuid['esp']} /boot/efi vfat umask=0077,nofail 0 2\n"
-        f"UUID={uuid['data']} /data ext4 defaults 0 2\n"
-        f"UUID={uuid['image']} /image ext4 defaults 0 2\n"
+        f"UUID={uuid['data']} /data ext4 defaults,x-systemd.device-timeout=300s 0 2\n"
+        f"UUID={uuid['image']} /image ext4 defaults,x-systemd.device-timeout=300s 0 2\n"
     )
 
 
