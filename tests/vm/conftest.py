@@ -15,11 +15,12 @@ import pytest
 from tests.lab.bundles import Bundle, build_bundle
 from tests.lab.converted import PREFIX, convert
 from tests.lab.hardware import Options
+from tests.lab.landmarks import landmarks
 from tests.lab.machine import Machine, end_on_signal, running
 from tests.lab.playbook import Outcome, run_playbook
 
 #: How many characters of a serial log a failed test shows.
-SHOWN_CONSOLE = 6000
+SHOWN_CONSOLE = 3000
 
 #: Whole migrations that the long matrices run (`make soak`), and `make test` leaves out.
 soak = pytest.mark.skipif(not os.environ.get("DUALROOT_SOAK"), reason="only with DUALROOT_SOAK=1: it takes long")
@@ -36,8 +37,9 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     if report.failed:
         for machine in item.config.stash.get(_machines, []):
-            title = f"end of {machine.serial_log}"
-            report.sections.append((title, machine.console()[-SHOWN_CONSOLE:].replace("\r", "")))
+            console = machine.console()
+            report.sections.append((f"landmarks of {machine.serial_log}", landmarks(console)))
+            report.sections.append((f"end of {machine.serial_log}", console[-SHOWN_CONSOLE:].replace("\r", "")))
     return report
 
 
