@@ -122,6 +122,10 @@ def read_answer(stdout: str, stderr: str = "") -> Observation:
     for line in sections[_BEGIN].split("\n"):
         name, _separator, value = line.partition(" ")
         values[name] = value.strip()
+    if not values.get("boot_id") or not values.get("cmdline"):
+        # What a shutdown kills first are the small programs of the probe; without these two lines the old system
+        # that is going down looks like one that has come back.
+        return Silence("the login worked but its programs were ended: the system is going down")
     uptime = values.get("uptime", "").split(" ")[0]
     slots = dict(line.split("=", 1) for line in sections.get(_SLOTS, "").split("\n") if "=" in line)
     happened = (_document(line) for line in sections.get(_OUTCOMES, "").split("\n"))

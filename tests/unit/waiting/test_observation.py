@@ -72,6 +72,15 @@ def test_a_status_that_is_being_rewritten_counts_as_none(text):
     assert found.arguments["mode"] == "convert"
 
 
+@pytest.mark.parametrize("name", ["boot_id", "cmdline"])
+def test_a_system_whose_programs_are_killed_has_not_come_back(name: str) -> None:
+    """The shell of the probe lives on for a moment when a shutdown ends what it started."""
+    told = [one for one in STAGE_TWO_OUTPUT.split("\n") if one.startswith(name)]
+    assert len(told) == 1
+    found = read_answer(STAGE_TWO_OUTPUT.replace(told[0], f"{name} "))
+    assert isinstance(found, Silence) and "going down" in found.reason
+
+
 @pytest.mark.parametrize("text", ["", "This account is not available.\n", "DUALROOT-BEGIN\nboot_id b\n"])
 def test_a_cut_or_foreign_answer_is_silence(text):
     assert isinstance(read_answer(text), Silence)
