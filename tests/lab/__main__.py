@@ -67,7 +67,6 @@ def do_start(arguments: argparse.Namespace) -> None:
         options = Options(
             image=arguments.image,
             memory_mib=arguments.memory,
-            cpus=arguments.cpus,
             extra_disks=tuple(arguments.extra_disk),
             lifetime=arguments.lifetime,
             firmware=arguments.firmware,
@@ -122,7 +121,6 @@ def parser() -> argparse.ArgumentParser:
     images = sorted([*RECIPES, *(PREFIX + name for name in CONVERSIONS)])
     verb.add_argument("--image", default="debian11", choices=images)
     verb.add_argument("--memory", type=int, default=Options.memory_mib, help="MiB")
-    verb.add_argument("--cpus", type=int, default=Options.cpus)
     verb.add_argument("--extra-disk", action="append", default=[], metavar="SIZE", help="as 1G, or clone; repeatable")
     verb.add_argument("--firmware", default="", choices=("bios", "uefi"), help="default: the image's")
     verb.add_argument("--bus", default=Options.bus, choices=("virtio", "sata", "nvme"), help="of the disks")

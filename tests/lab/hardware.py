@@ -34,7 +34,6 @@ class Options:
 
     image: str
     memory_mib: int = 1024
-    cpus: int = 2
     extra_disks: tuple[str, ...] = ()
     serial: str = "LAB0815"
     lifetime: int = 4 * 3600
@@ -70,7 +69,7 @@ def qemu_arguments(name: str, options: Options, accelerator: Sequence[str], port
     chipset = options.chipset or ("q35" if options.firmware == "uefi" else "pc")
     if options.firmware == "uefi":
         argv += uefi.qemu_arguments()
-    argv += ["-machine", chipset, "-m", str(options.memory_mib), "-smp", str(options.cpus)]
+    argv += ["-machine", chipset, "-m", str(options.memory_mib)]
     argv += ["-display", "none", "-pidfile", "qemu.pid"]
     argv += ["-qmp", "unix:qmp.sock,server=on,wait=off"]
     console = "path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"

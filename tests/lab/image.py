@@ -156,7 +156,7 @@ def _first_boot(recipe: Recipe, scratch: Path, image: Path) -> None:
         partition = 2
         firmware.make_variables(image)
         argv += ["-machine", "q35", *firmware.qemu_arguments(image)]
-    argv += ["-m", "512", "-smp", "2", "-nodefaults", "-display", "none", "-no-reboot"]
+    argv += ["-m", "512", "-nodefaults", "-display", "none", "-no-reboot"]
     argv += ["-serial", f"file:{log}"]
     argv += ["-kernel", str(scratch / "vmlinuz"), "-initrd", str(scratch / "initrd.img")]
     line = "rw console=ttyS0 panic=10 init=/usr/local/sbin/lab-first-boot"

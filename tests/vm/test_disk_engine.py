@@ -49,7 +49,7 @@ def run_guest(environment: Path, folder: Path) -> str:
     """Boot the guest and return what it printed."""
     initrd = folder / "initrd.img"
     initrd.write_bytes((environment / "initrd.img").read_bytes() + second_archive())
-    argv = ["qemu-system-x86_64", *qemu_arguments(), "-m", "1024", "-smp", "2", "-display", "none", "-nodefaults"]
+    argv = ["qemu-system-x86_64", *qemu_arguments(), "-m", "1024", "-display", "none", "-nodefaults"]
     argv += ["-no-reboot", "-serial", f"file:{folder / 'serial.log'}", "-device", "virtio-scsi-pci,id=scsi"]
     argv += ["-kernel", str(environment / "vmlinuz"), "-initrd", str(initrd)]
     argv += ["-append", "console=ttyS0 quiet gpt panic=-1 rdinit=/bin/sh -- /disk-tests/start.sh"]

@@ -101,7 +101,7 @@ class Starts:
 
     def start(self) -> list[str]:
         """Start once; return what the small init said, word by word after ``LAB``."""
-        argv = ["qemu-system-x86_64", *accelerator.qemu_arguments(), "-m", "640", "-smp", "2", "-display", "none"]
+        argv = ["qemu-system-x86_64", *accelerator.qemu_arguments(), "-m", "640", "-display", "none"]
         argv += ["-serial", "stdio", "-monitor", "none", "-no-reboot", "-net", "none"]
         argv += ["-drive", f"file={self.made.image.disk},format=raw,if=none,id=disk,cache=unsafe"]
         argv += ["-device", "virtio-blk-pci,drive=disk"]

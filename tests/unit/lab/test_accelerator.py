@@ -26,10 +26,10 @@ def test_nothing_else_counts_as_the_flag(text: str) -> None:
 def test_a_device_that_opens_is_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda _self: PLAIN)
     monkeypatch.setattr(accelerator, "_kvm_answers", lambda: True)
-    assert accelerator.qemu_arguments() == ["-accel", "tcg,thread=multi"]
+    assert accelerator.qemu_arguments() == ["-accel", "tcg", "-smp", "1"]
 
 
 def test_kvm_where_both_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", lambda _self: PLAIN.replace("hypervisor", "vmx"))
     monkeypatch.setattr(accelerator, "_kvm_answers", lambda: True)
-    assert accelerator.qemu_arguments() == ["-accel", "kvm", "-cpu", "host"]
+    assert accelerator.qemu_arguments() == ["-accel", "kvm", "-cpu", "host", "-smp", "2"]

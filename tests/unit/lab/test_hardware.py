@@ -8,14 +8,14 @@ import pytest
 
 from tests.lab import firmware, hardware
 
-ACCELERATOR = ["-accel", "tcg,thread=multi"]
+ACCELERATOR = ["-accel", "tcg", "-smp", "1"]
 
 
 def test_the_whole_machine() -> None:
     options = hardware.Options(image="debian11", memory_mib=512, extra_disks=("1G",))
     assert hardware.qemu_arguments("gw-1", options, ACCELERATOR) == [
-        *("qemu-system-x86_64", "-name", "gw-1", "-accel", "tcg,thread=multi"),
-        *("-machine", "pc", "-m", "512", "-smp", "2", "-display", "none", "-pidfile", "qemu.pid"),
+        *("qemu-system-x86_64", "-name", "gw-1", "-accel", "tcg", "-smp", "1"),
+        *("-machine", "pc", "-m", "512", "-display", "none", "-pidfile", "qemu.pid"),
         *("-qmp", "unix:qmp.sock,server=on,wait=off"),
         *("-chardev", "socket,id=console,path=console.sock,server=on,wait=off,logfile=serial.log,logappend=on"),
         *("-serial", "chardev:console"),
