@@ -114,7 +114,7 @@ def main() -> int:
     verbs = top.add_subparsers(required=True, metavar="VERB")
     run = verbs.add_parser("run", help="go on with the matrix")
     run.add_argument("--seconds", type=float, default=float(os.environ.get("DUALROOT_SOAK_SECONDS", 8 * 3600)))
-    run.add_argument("--jobs", type=int, default=2, help="machines at once")
+    run.add_argument("--jobs", type=int, default=soak.JOBS, help="machines at once")
     run.add_argument("--points", type=int, default=56, help="states of each combination")
     run.set_defaults(do=do_run)
     boots = verbs.add_parser("boots", help="cut ten boots of a good slot in a row")

@@ -38,6 +38,8 @@ EXPECTED = {
     # The control, without a lifeboat: nothing has control any more. At its first writes the old system may still start.
     "unprotected": ("BRICK", "OLD"),
 }
+#: Machines at once, for two processors: each waits a quarter of its time, for a controller that never comes.
+JOBS = 3
 _BEFORE = ("start", "stage", "attach", "load", "await")
 
 

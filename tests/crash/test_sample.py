@@ -72,7 +72,7 @@ def _prepare(name: str, work: Path, built: Path) -> prepare.Prepared:
 
 @pytest.fixture(scope="module")
 def lines(built: Path, work: Path) -> list[dict[str, Any]]:
-    """Start all states, those of the control among them, two machines at a time."""
+    """Start all states, those of the control among them."""
     names = [*MACHINES, combos.CONTROL.name]
     with ThreadPoolExecutor(2) as pool:
         ready = dict(zip(names, pool.map(lambda name: _prepare(name, work, built), names)))
@@ -80,7 +80,7 @@ def lines(built: Path, work: Path) -> list[dict[str, Any]]:
     items += [(ready[combos.CONTROL.name], case) for case in _control(ready[combos.CONTROL.name])]
     results = soak.Results(work / "results.jsonl")
     with soak.scratch_folder(work) as scratch:
-        return list(soak.run_all(iter(items), results, scratch, 2, time.monotonic() + LIMIT_SECONDS))
+        return list(soak.run_all(iter(items), results, scratch, soak.JOBS, time.monotonic() + LIMIT_SECONDS))
 
 
 def _control(prepared: prepare.Prepared) -> list[soak.Case]:
