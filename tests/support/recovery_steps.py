@@ -177,6 +177,9 @@ STEPS: dict[str, Steps] = {
         "The disk has another size than planned: it was exchanged, or resized by the hypervisor. Put the former one back."
     ),
     "disk.in_use": _table("Stop what is named: `umount`, `swapoff -a`, `lvm vgchange -an`, `mdadm --stop`."),
+    "disk.nodes_left": _table(
+        "Something has a partition open that the table no longer has: stop that, then `partx -d --nr N /dev/DISK`."
+    ),
     "disk.nodes_missing": _table(
         "The kernel keeps the old table because something uses it: stop that, then `partx -u /dev/DISK`."
     ),

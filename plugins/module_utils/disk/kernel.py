@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from ..faults import disk as kinds
 from ..faults.fault import Fault
 from ..runner import Runner
 from . import sysfs
-from .gpt import Gpt
+from .gpt import Gpt, GptEntry
 from .nodes import partition_node
 
 #: How long the kernel and udev may take for new partitions, in seconds.
@@ -37,6 +37,7 @@ def take_over(
     if not sysfs.device_number(sysfs.kernel_name(node, root), root):
         return
     waited = 0.0
+    highest = max((entry.number for entry in wanted.entries), default=1)
     while True:
         # udev reads the table anew each time that a writer closes the disk. It must have done so before
         # partx does the same: of two at once, each fails where the other has a partition open.
@@ -47,8 +48,9 @@ def take_over(
         if waited >= NODE_TIMEOUT:
             raise Fault(kinds.NODES_MISSING, node=node, seconds=f"{waited:.0f}", missing=", ".join(absent))
         # To read the whole table anew fails in the kernel while a partition is mounted; partx changes
-        # only what differs. Its status 1 also says "nothing to do", or that it is worth another try.
-        runner.run(["partx", "--update", node], accept=(0, 1))
+        # only what differs. Its status 1 also says "nothing to do", or that it is worth another try. Left to itself it
+        # looks at no number above the count of partitions (2, 3, 4 and 5: not at 5; measured, util-linux 2.41).
+        runner.run(["partx", "--update", "--nr", f"1:{highest}", node], accept=(0, 1))
         _settle(runner)
         for _turn in range(_TURNS):
             # Nodes are made by udev or devtmpfs some moments after the kernel took over the table.
@@ -58,17 +60,46 @@ def take_over(
             waited += _PAUSE
 
 
-def forget(runner: Runner, node: str, numbers: Sequence[int], root: Path = sysfs.ROOT) -> None:
+def forget(
+    runner: Runner,
+    node: str,
+    numbers: Collection[int],
+    root: Path = sysfs.ROOT,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
     """Let the kernel forget partitions that the table no longer has; nothing for an image file.
 
-    ``take_over`` alone would leave one where nothing new lies in its place.
+    ``take_over`` alone would leave one, and could not add what lies in its place. Raises ``disk.nodes_left``.
     """
     name = sysfs.kernel_name(node, root)
-    if not sysfs.device_number(name, root):
+    if not numbers or not sysfs.device_number(name, root):
         return
-    for number in numbers:
-        # udev may have done so by now, and then status 1 says that there is no such partition.
-        runner.run(["partx", "--delete", "--nr", str(number), node], accept=(0, 1))
+    waited = 0.0
+    while True:
+        # Whoever writes to the disk and closes it makes udev look into each of its partitions, and the kernel deletes
+        # none that is open.
+        _settle(runner)
+        left = _numbers(name, root) & set(numbers)
+        if not left:
+            return
+        if waited >= NODE_TIMEOUT:
+            nodes = ", ".join(partition_node(sysfs.node_of(name), number) for number in sorted(left))
+            raise Fault(kinds.NODES_LEFT, node=node, seconds=f"{waited:.0f}", left=nodes)
+        for number in sorted(left):
+            # Status 1 also says that udev was faster, or that it is worth another try.
+            runner.run(["partx", "--delete", "--nr", str(number), node], accept=(0, 1))
+        if _numbers(name, root) & left:
+            sleep(_PAUSE)
+            waited += _PAUSE
+
+
+def stale(node: str, table: Iterable[GptEntry], root: Path = sysfs.ROOT) -> list[int]:
+    """Return the numbers of partitions that the kernel has and the table on the disk has not."""
+    return sorted(_numbers(sysfs.kernel_name(node, root), root) - {entry.number for entry in table})
+
+
+def _numbers(name: str, root: Path) -> set[int]:
+    return {part.number for part in sysfs.partitions(name, root)}
 
 
 def _settle(runner: Runner) -> None:

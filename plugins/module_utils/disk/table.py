@@ -156,7 +156,9 @@ def apply_table(
     change = plan_change(found, wanted, later, retire)
     if change.kind == "none":
         # The kernel may still have another table: an earlier try can have ended between the two.
-        if kernel.missing(node, wanted, found.sector_bytes, root):
+        gone = kernel.stale(node, found.entries, root) if found.kind == "gpt" else []
+        if gone or kernel.missing(node, wanted, found.sector_bytes, root):
+            kernel.forget(runner, node, gone, root, sleep)
             kernel.take_over(runner, node, wanted, found.sector_bytes, root, sleep)
         return change
     check_change(runner, node, found, change, relabel=relabel, root=root)
@@ -168,7 +170,7 @@ def apply_table(
     _clear_stale(path, new, found.sector_bytes)
     switch.perform(path, planned, found.sector_bytes)
     _require_written(node, path, whole, found)
-    kernel.forget(runner, node, [entry.number for entry in change.leaving], root)
+    kernel.forget(runner, node, [entry.number for entry in change.leaving], root, sleep)
     kernel.take_over(runner, node, wanted, found.sector_bytes, root, sleep)
     left = plan_change(read_disk(node, root), wanted, later, retire)
     if left.kind != "none":

@@ -95,6 +95,13 @@ NODES_MISSING = FaultKind(
     why="A program holds an old partition of the disk open, or udev is not working.",
     how="Find the holder with lsblk and fuser, end it and run the step again; a reboot helps as well.",
 )
+NODES_LEFT = FaultKind(
+    id="disk.nodes_left",
+    phase="partition",
+    what="The kernel still has partitions of {node} that have not been in the table for {seconds} s: {left}",
+    why="A program holds them open, or udev is not working; what lies in their place cannot be used before they go.",
+    how="Find the holder with lsblk and fuser, end it and run the step again; a reboot helps as well.",
+)
 TABLE_FILE = FaultKind(
     id="disk.table_file",
     phase="partition",
@@ -164,6 +171,7 @@ KINDS = (
     NO_ARRAY_ROOM,
     READ_BACK,
     NODES_MISSING,
+    NODES_LEFT,
     TABLE_FILE,
     SPANS_DISKS,
     FOREIGN_SIGNATURE,

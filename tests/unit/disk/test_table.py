@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk import describing, gpt, raw, saving, table
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.read import read_disk
+from ansible_collections.dualroot.migrate.plugins.module_utils.disk.sysfs import partitions as kernel_partitions
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept_old import OldRoot
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
@@ -26,7 +27,15 @@ COMMIT = table.target(RESOLVED, "commit")
 
 #: What is run for a table that is written by own means.
 SETTLE = ("udevadm", "settle", "--timeout=30")
-TAKE_OVER = [SETTLE, ("partx", "--update", "/dev/vda"), SETTLE]
+
+
+def take_over(highest):
+    """What is run where the table has partitions up to a number."""
+    return [SETTLE, ("partx", "--update", "--nr", f"1:{highest}", "/dev/vda"), SETTLE]
+
+
+TAKE_OVER = take_over(3)
+UPDATE = TAKE_OVER[1]
 
 
 class Machine(Tree):
@@ -39,12 +48,27 @@ class Machine(Tree):
         self.runner = FakeRunner(handler=self.handle)
         self.signature = ""
         self.kernel_follows = True
+        #: How many deletions the kernel refuses, because somebody has the partition open.
+        self.opened = 0
 
     def handle(self, argv, _stdin):
-        if argv[0] == "partx" and self.kernel_follows:
+        if argv[:2] == ("partx", "--delete"):
+            if self.opened:
+                self.opened -= 1
+                return None
+            shutil.rmtree(self.root / f"sys/block/vda/vda{argv[3]}")
+        elif argv[0] == "partx" and self.kernel_follows:
+            known = kernel_partitions("vda", self.root)
+            # The words of its range, or none: udev, which reads the whole table.
+            first, last = (int(word) for word in argv[3].split(":")) if argv[2:3] == ("--nr",) else (1, 128)
             for entry in read_disk("/dev/vda", self.root).entries:
-                if not (self.root / f"sys/block/vda/vda{entry.number}").exists():
-                    self.partition("vda", entry.number, entry.first_lba * 512, entry.sectors * 512)
+                if not first <= entry.number <= last:
+                    continue
+                start, size = entry.first_lba * 512, entry.sectors * 512
+                # The kernel refuses what overlaps (block/partitions/core.c, bdev_add_partition).
+                over = (p for p in known if p.start_bytes < start + size and start < p.start_bytes + p.size_bytes)
+                if not any(over):
+                    self.partition("vda", entry.number, start, size)
         elif argv[0] == "blkid":
             return self.signature
         elif argv[0] not in ("partx", "udevadm"):
@@ -93,7 +117,7 @@ def test_commit_adds_to_a_disk_in_use(machine):
     machine.mount("vda2", "/boot/dispatch")
     machine.runner.calls.clear()
     assert machine.apply("commit").kind == "add"
-    assert machine.runner.calls == TAKE_OVER
+    assert machine.runner.calls == take_over(4)
     assert read_disk("/dev/vda", machine.root).gpt == COMMIT
     assert machine.apply("convert").kind == "none"
 
@@ -229,7 +253,7 @@ def test_a_kernel_that_does_not_follow(machine):
     assert raised.value.id == "disk.nodes_missing"
     assert "/dev/vda1, /dev/vda2, /dev/vda3" in raised.value.what
     assert len(machine.slept) == 300
-    assert machine.runner.calls.count(("partx", "--update", "/dev/vda")) == 15
+    assert machine.runner.calls.count(UPDATE) == 15
 
 
 def test_a_kernel_that_follows_at_the_second_time(machine):
@@ -237,7 +261,7 @@ def test_a_kernel_that_follows_at_the_second_time(machine):
     real, machine.kernel_follows = machine.handle, False
 
     def late(argv, stdin):
-        machine.kernel_follows = machine.runner.calls.count(("partx", "--update", "/dev/vda")) > 1
+        machine.kernel_follows = machine.runner.calls.count(UPDATE) > 1
         return real(argv, stdin)
 
     machine.runner.handler = late
@@ -369,6 +393,34 @@ def test_commit_lets_it_go_and_makes_what_lies_in_its_place(machine):
     assert ("partx", "--delete", "--nr", "1", "/dev/vda") in machine.runner.calls
     assert read_disk("/dev/vda", machine.root).gpt == table.target(KEEPING, "commit")
     assert machine.apply("commit", KEEPING).kind == "none"
+
+
+def test_the_old_root_is_deleted_until_the_kernel_has_let_go_of_it(machine):
+    """udev looks into every partition after the write, and the kernel deletes none that is open."""
+    machine.apply("convert", KEEPING)
+    machine.runner.calls.clear()
+    machine.opened = 3
+    machine.apply("commit", KEEPING)
+    delete = ("partx", "--delete", "--nr", "1", "/dev/vda")
+    # Up to the highest number, because partx by itself stops at the count of partitions, and there are four.
+    assert machine.runner.calls == [*[SETTLE, delete] * 4, SETTLE, *take_over(5)]
+    assert [part.number for part in kernel_partitions("vda", machine.root)] == [2, 3, 4, 5]
+
+
+def test_an_old_root_that_stays_open_is_a_fault_and_the_next_run_goes_on(machine):
+    machine.apply("convert", KEEPING)
+    machine.opened = 10_000
+    with pytest.raises(Fault) as raised:
+        machine.apply("commit", KEEPING)
+    assert raised.value.id == "disk.nodes_left"
+    assert "/dev/vda1" in raised.value.what and "30 s" in raised.value.what
+    assert sum(machine.slept) == pytest.approx(30)
+    # The table is written; the kernel is what is behind.
+    machine.opened = 0
+    machine.runner.calls.clear()
+    assert machine.apply("commit", KEEPING).kind == "none"
+    assert ("partx", "--delete", "--nr", "1", "/dev/vda") in machine.runner.calls
+    assert [part.number for part in kernel_partitions("vda", machine.root)] == [2, 3, 4, 5]
 
 
 def test_one_that_is_mounted_does_not_go(machine):
