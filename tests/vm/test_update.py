@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slot_state
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot.outcome import note_tries
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 
 from tests.lab.bundles import BROKEN, build_bundle
@@ -89,6 +90,8 @@ def start_broken(installed: Installed, kind: str, tries: int) -> int:
         assert (mounted["b"] / "etc/lab-version").read_text() == "2\n"
         slots.lay(BROKEN[kind], mounted["b"])
         slot_state.write(mounted["dispatch"], slot_state.mark_trying(state, "b", tries))
+        # As whoever gives a slot other tries than the usual ones does; else the missing ones count as used up.
+        note_tries(mounted["dispatch"], "b", tries)
     since = len(machine.console())
     machine.start()
     return since
