@@ -25,6 +25,7 @@ from ..module_utils.waiting.machine import (
     Wait,
     settle,
 )
+from ..module_utils.waiting.revive_wait import ReviveWait
 from ..module_utils.waiting.state import NewSystem, OldSystem, Recovery, StageTwo, classify
 from ..plugin_utils import keeping, trial_reason
 from ..plugin_utils.leading import LeadingAction
@@ -68,22 +69,25 @@ class ActionModule(LeadingAction):
     def _convert(self, link: Link, plan: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
         first = self.first_look(link)
         state = classify(first)
+        # A restore leads from a slot to the old system, all else the other way.
+        leaves_slot = plan["mode"] == "restore"
         already = isinstance(state, NewSystem) and state.run_id == plan["run_id"]
+        before = isinstance(state, NewSystem if leaves_slot else OldSystem)
         expected = Expectation(
             run_id=plan["run_id"],
             plan_digest=plan["digest"],
             slot=plan["slot"],
             mode=plan["mode"],
-            old_boot_id=state.boot_id if isinstance(state, OldSystem) else None,
+            old_boot_id=state.boot_id if before else None,
             key_warning_before=first.key_warning,
         )
         went_down = time.time()
-        if isinstance(state, OldSystem):
+        if before:
             self.reboot(str(plan["run_id"]), "stage two")
         elif isinstance(state, StageTwo):
             self.show("attached to stage two, which runs already")
             went_down -= first.uptime
-        wait = Wait(expected, limits, time.monotonic())
+        wait = (ReviveWait if leaves_slot else Wait)(expected, limits, time.monotonic())
         evidence = self._evidence
         decision = self.lead(link, wait)
         self._fetch_journal(link, wait, evidence)

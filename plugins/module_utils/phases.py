@@ -16,7 +16,7 @@ HOST_PHASES: tuple[str, ...] = (
 )
 
 #: Roles beside the road: what is done to a converted host for years, and what takes a host back.
-SIDE_PHASES: tuple[str, ...] = ("update", "rollback", "status", "disarm")
+SIDE_PHASES: tuple[str, ...] = ("update", "rollback", "status", "disarm", "revive")
 
 #: Phases inside ``convert``, run by the program in the convert initrd, in their order.
 STAGE_TWO_PHASES: tuple[str, ...] = (

@@ -115,18 +115,26 @@ def check(
 def differences(plan: Mapping[str, Any], manifest: Manifest) -> list[str]:
     """Return what the plan says otherwise than the manifest, each with its path in the plan."""
     found = [
-        *_file_differences("payload", plan["payload"], manifest.payload.file),
         *_file_differences("environment.kernel", plan["environment"]["kernel"], manifest.environment.kernel),
         *_file_differences("environment.initrd", plan["environment"]["initrd"], manifest.environment.initrd),
     ]
-    pairs = (
+    pairs = [
         ("bundle.name", plan["bundle"]["name"], manifest.name),
         ("bundle.version", plan["bundle"]["version"], manifest.version),
+    ]
+    # A restore brings the host's own archive: of the bundle it has the convert environment alone.
+    if plan["mode"] != "restore":
+        found = [*_file_differences("payload", plan["payload"], manifest.payload.file), *found]
+        pairs += _payload_pairs(plan, manifest)
+    return found + [f".{path}: {said!r}, not {wanted!r}" for path, said, wanted in pairs if said != wanted]
+
+
+def _payload_pairs(plan: Mapping[str, Any], manifest: Manifest) -> list[tuple[str, Any, Any]]:
+    return [
         ("payload.compression", plan["payload"]["compression"], manifest.payload.compression),
         ("payload.unpacked_bytes", plan["payload"]["unpacked_bytes"], manifest.payload.unpacked_bytes),
         ("renderer", plan["renderer"], manifest.payload.network_renderer),
-    )
-    return found + [f".{path}: {said!r}, not {wanted!r}" for path, said, wanted in pairs if said != wanted]
+    ]
 
 
 def _file_differences(path: str, said: Mapping[str, Any], wanted: BundleFile) -> list[str]:

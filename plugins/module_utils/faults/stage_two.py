@@ -115,7 +115,15 @@ INTERNAL = FaultKind(
     "system boots again by itself; after it, stage two waits with SSH up.",
 )
 
+OTHER_MODE = FaultKind(
+    id="stage_two.other_mode",
+    phase="attach",
+    what="The kernel was started to {booted}, and the plan is one to {planned}",
+    why="The boot entry and the host's own part of the initramfs come from different runs.",
+    how="Run the playbook again; it stages everything anew. Nothing was written.",
+)
 KINDS = (
+    OTHER_MODE,
     NO_CONFIGURATION,
     OTHER_RUN,
     ALREADY_RAN,

@@ -106,11 +106,51 @@ VALUES: dict[str, Any] = {
 #: What only the plan of an update has.
 _OF_UPDATE: dict[str, Any] = {"from_run_id": VALUES["run_id"], "from_bundle": {"name": _line, "version": _line}}
 
+_OPTION = re.compile(r"[^\s\x00-\x1f]{1,255}")
+
+
+def _sectors(value: Any) -> str:
+    return _SIZE(value) or ("" if value % 512 == 0 else "must be whole sectors of 512 bytes")
+
+
+#: What only the plan of a restore has.
+_OF_RESTORE: dict[str, Any] = {
+    "from_run_id": VALUES["run_id"],
+    "old": {
+        "run_id": VALUES["run_id"],
+        "root": {
+            "start": _sectors,
+            "length": _sectors,
+            "uuid": _matches(re.compile(r"[0-9a-f-]{36}"), "the UUID of a file system"),
+            "label": _line,
+            "options": [_matches(_OPTION, "an option of mkfs.ext4")],
+            "blocks": shape.whole(1, _LARGEST),
+            "block_bytes": shape.whole(1024, 65536),
+        },
+        "cleared": [_extent],
+        "pieces": [
+            {
+                "file": _matches(re.compile(r"[a-z0-9-]{1,40}\.bin"), "a file of the evidence"),
+                "skip": _sectors,
+                "start": _sectors,
+                "length": _sectors,
+                "sha256": _matches(_SHA256, "64 hexadecimal digits"),
+            }
+        ],
+    },
+}
+
 
 def problems(plan: Any) -> list[str]:
     """Return every problem of a plan whose types are right, each with its path."""
+    if plan.get("mode") == "restore":
+        return shape.problems({**_known(plan), **_OF_RESTORE}, plan)
     if plan.get("mode") != "update":
         return shape.problems(VALUES, plan)
     # Of a lifeboat an update says only that there is none.
-    wanted = {name: rule for name, rule in VALUES.items() if name in plan and name != "lifeboat"}
+    wanted = {name: rule for name, rule in _known(plan).items() if name != "lifeboat"}
     return shape.problems({**wanted, **_OF_UPDATE}, plan)
+
+
+def _known(plan: Any) -> dict[str, Any]:
+    return {name: rule for name, rule in VALUES.items() if name in plan}

@@ -103,9 +103,33 @@ UPDATE_SHAPE: dict[str, Any] = {
     "from_run_id": str,
     "from_bundle": {"name": str, "version": str},
 }
+_NOT_OF_RESTORE = frozenset(("esp", "keep_old", "health", "renderer", "trial_limit"))
+#: The way back from a running slot to the old system; ``payload`` is the archive of its root, ``layout`` and ``disk``
+#: are those of the converted disk, ``slot`` is the one that runs.
+RESTORE_SHAPE: dict[str, Any] = {
+    **{name: inner for name, inner in SHAPE.items() if name not in _NOT_OF_RESTORE},
+    "from_run_id": str,
+    "old": {
+        "run_id": str,
+        # Of the file system: options of mkfs.ext4, and its size in blocks.
+        "root": {
+            "start": int,
+            "length": int,
+            "uuid": str,
+            "label": str,
+            "options": [str],
+            "blocks": int,
+            "block_bytes": int,
+        },
+        "cleared": [[int]],
+        # Sectors of the evidence that are put back, LBA 0 last.
+        "pieces": [{"file": str, "skip": int, "start": int, "length": int, "sha256": str}],
+    },
+}
+_SHAPES = {"update": UPDATE_SHAPE, "restore": RESTORE_SHAPE}
 _CHOICES = {
     "version": (VERSION,),
-    "mode": ("convert", "rehearse", "update"),
+    "mode": ("convert", "rehearse", "update", "restore"),
     "from_slot": ("a", "b"),
     "slot": ("a", "b"),
     "firmware": ("bios", "uefi"),
@@ -136,8 +160,8 @@ def load(document: Any) -> dict[str, Any]:
     for its layout, or ``plan.digest_mismatch``.
     """
     problems = foreign(document)
-    is_update = isinstance(document, Mapping) and document.get("mode") == "update"
-    _check(UPDATE_SHAPE if is_update else SHAPE, document, "", problems)
+    mode = str(document.get("mode")) if isinstance(document, Mapping) else ""
+    _check(_SHAPES.get(mode, SHAPE), document, "", problems)
     if not problems:
         problems += [
             f".{name}: {document[name]!r} is not one of {', '.join(map(str, allowed))}"

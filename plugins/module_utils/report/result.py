@@ -7,10 +7,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: Of a migration the first two, of an update and of a rollback the next three.
-OUTCOMES: tuple[str, ...] = ("converted", "returned", "updated", "rolled_back", "fell_back", "failed")
+#: Of a migration the first two, of an update and of a rollback the next three, then that of a restore.
+OUTCOMES: tuple[str, ...] = ("converted", "returned", "updated", "rolled_back", "fell_back", "restored", "failed")
 #: What a run is called by whose plan it has, where it ended well and nobody named the outcome.
-_GOOD = {"update": "updated", "rollback": "rolled_back"}
+_GOOD = {"update": "updated", "rollback": "rolled_back", "restore": "restored"}
 _BOOT_IDS = ("old", "stage_two", "new")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
-from . import mounting, resume, sshd, staging
+from . import mounting, resume, revive_mode, sshd, staging
 from .work import Work
 
 
@@ -26,6 +26,9 @@ def run(work: Work) -> None:
         return
     # Reachable by now, so that the controller is told; nothing of the disk was used yet.
     work.step("proof", lambda: check_proof(work), always=True)
+    if revive_mode.is_restore(work.plan):
+        # Staged on a slot, that is on a logical volume, and nothing here activates one by itself.
+        work.step("activate", lambda: work.parts.activate(work.machine.runner, work.resolved), always=True)
     work.step("staging", lambda: mount_staging(work), always=True)
     work.step("first_time", lambda: _first_time(work), always=True)
 

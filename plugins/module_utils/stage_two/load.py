@@ -14,7 +14,7 @@ from ..archive.durable import write_all
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
 from ..units import MIB, align_up
-from . import load_lifeboat, mounting, staging
+from . import load_lifeboat, mounting, revive_mode, staging
 from .work import Work
 
 _CHUNK = 1 << 20
@@ -29,11 +29,17 @@ def run(work: Work) -> None:
     work.step("memory", lambda: check_memory(work))
     work.step("room", lambda: make_room(work), always=True)
     work.step("payload", lambda: copy_payload(work))
-    work.step("environment", lambda: copy_environment(work))
+    if not revive_mode.is_restore(work.plan):
+        work.step("environment", lambda: copy_environment(work))
 
 
 def file_bytes(plan: Any) -> int:
-    """Return the bytes that go into memory: the payload, and the recovery system's two files."""
+    """Return the bytes that go into memory: the payload, and the recovery system's two files.
+
+    A system that is brought back from its archive has no recovery system.
+    """
+    if revive_mode.is_restore(plan):
+        return int(plan["payload"]["size"])
     parts = plan["environment"]
     return int(plan["payload"]["size"]) + sum(int(parts[name]["size"]) for name in staging.BOOT_NAMES)
 

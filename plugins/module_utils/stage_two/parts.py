@@ -272,3 +272,46 @@ class Parts:
         from ..boot.control import hand_over
 
         hand_over(runner, node, resolved, plan)
+
+    def deactivate(self, runner: Runner, resolved: ResolvedLayout) -> None:
+        from ..revive.disk import deactivate
+
+        deactivate(runner, resolved)
+
+    def check_revival(self, runner: Runner, node: str, resolved: ResolvedLayout, old: Document) -> None:
+        """Raise now what a restore would raise too late; ``old`` is that of its plan."""
+        from ..revive.disk import check
+
+        check(runner, node, resolved, old)
+
+    def forget_table(
+        self, runner: Runner, node: str, resolved: ResolvedLayout, cleared: Sequence[Sequence[int]]
+    ) -> None:
+        from ..revive.disk import forget_table
+
+        forget_table(runner, node, resolved, cleared)
+
+    def map_root(self, runner: Runner, node: str, name: str, place: Document) -> None:
+        from ..revive.disk import map_root
+
+        map_root(runner, node, name, place)
+
+    def unmap_root(self, runner: Runner, name: str) -> None:
+        from ..revive.disk import unmap_root
+
+        unmap_root(runner, name)
+
+    def make_old_root(self, runner: Runner, device: str, root: Document) -> None:
+        from ..revive.disk import make_argv
+
+        runner.run(make_argv(device, root))
+
+    def old_piece(self, folder: Path, number: int, wanted: Document) -> bytes:
+        from ..revive.disk import piece
+
+        return piece(folder, number, wanted)
+
+    def put_back(self, node: str, start: int, content: bytes) -> None:
+        from ..revive.disk import put_back
+
+        put_back(node, start, content)

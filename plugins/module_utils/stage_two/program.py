@@ -12,7 +12,22 @@ from ..faults import stage_two as kinds
 from ..faults.fault import Fault
 from ..journal import Journal
 from ..shape import parse
-from . import attach, await_go, boot, configure, load, partition, recovery, restore, returning, seal, volumes, watchdog
+from . import (
+    attach,
+    await_go,
+    boot,
+    configure,
+    load,
+    partition,
+    recovery,
+    restore,
+    returning,
+    revive,
+    revive_mode,
+    seal,
+    volumes,
+    watchdog,
+)
 from .await_go import Rehearsed
 from .machine import Machine
 from .parts import Parts
@@ -37,24 +52,24 @@ RUN: dict[str, Callable[[Work], None]] = {
 
 
 def main(machine: Machine, parts: Parts) -> int:
-    """Do what the kernel line asks for: ``dualroot.mode`` is ``convert`` or ``recovery``."""
+    """Do what the kernel line asks for: ``dualroot.mode`` is ``convert``, ``restore`` or ``recovery``."""
     mode = machine.arguments().get("dualroot.mode", "")
     machine.places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
     if mode == "recovery":
         recovery.run(machine, parts, _optional(machine, "plan.json"), _optional(machine, "capture.json"))
         return 0
-    if mode != "convert":
-        machine.say(f"dualroot: dualroot.mode={mode or '(nothing)'} is neither convert nor recovery")
+    if mode not in ("convert", revive_mode.MODE):
+        machine.say(f"dualroot: dualroot.mode={mode or '(nothing)'} is none of convert, restore and recovery")
         return 2
-    return _convert(machine, parts)
+    return _convert(machine, parts, mode)
 
 
-def _convert(machine: Machine, parts: Parts) -> int:
+def _convert(machine: Machine, parts: Parts, mode: str) -> int:
     try:
         work = prepare(machine, parts)
     except Exception as error:
         record = fault_record(error, "attach")
-        status = Status(machine, machine.arguments().get("dualroot.run", ""), "convert")
+        status = Status(machine, machine.arguments().get("dualroot.run", ""), mode)
         past_return = machine.places.past_return.exists()
         state = "holding" if past_return else "returning"
         status.show(f"{record['id']}: {record['what']}", state=state, fault=record)
@@ -119,7 +134,7 @@ def _watch(work: Work) -> None:
 
 def _run_phase(work: Work, name: str) -> None:
     work.status.begin_phase(name)
-    RUN[name](work)
+    (revive.RUN if revive_mode.is_restore(work.plan) else RUN)[name](work)
     work.status.end_phase()
 
 
@@ -135,6 +150,9 @@ def prepare(machine: Machine, parts: Parts) -> Work:
     booted = machine.arguments().get("dualroot.run", "")
     if booted and booted != plan["run_id"]:
         raise Fault(kinds.OTHER_RUN, booted=booted, planned=plan["run_id"])
+    # A plan of the one must never be carried out by the phases of the other.
+    if revive_mode.is_restore(plan) != (machine.arguments().get("dualroot.mode") == revive_mode.MODE):
+        raise Fault(kinds.OTHER_MODE, booted=machine.arguments().get("dualroot.mode"), planned=plan["mode"])
     capture = parts.load_capture(_read(machine, "capture.json"))
     resolved = parts.layout(plan["layout"])
     status = Status(machine, plan["run_id"], plan["mode"], plan["digest"])

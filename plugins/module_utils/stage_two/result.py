@@ -18,7 +18,7 @@ from .work import Work
 def document(work: Work, outcome: str, fault: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Return what stage two knows of the result; the controller adds what only it can know.
 
-    ``outcome`` is ``converted`` or ``returned``. Boot ids of the other systems and the downtime,
+    ``outcome`` is ``converted``, ``restored`` or ``returned``. Boot ids of the other systems and the downtime,
     which ends long after stage two, are null here.
     """
     return {
@@ -27,7 +27,8 @@ def document(work: Work, outcome: str, fault: Mapping[str, str] | None = None) -
         "mode": work.plan["mode"],
         "outcome": outcome,
         "fault": dict(fault) if fault else None,
-        "slot": work.plan["slot"],
+        # Of a restored host no slot is left.
+        "slot": None if outcome == "restored" else work.plan["slot"],
         "phases": timings(work.journal.entries, STAGE_TWO_PHASES),
         "downtime_seconds": None,
         "peak_ram_bytes": work.status.ram_peak_bytes,

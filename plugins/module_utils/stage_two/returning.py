@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..faults import stage_two as kinds
 from ..faults.fault import Fault
-from . import mounting, result, staging
+from . import mounting, result, revive_mode, staging
 from .machine import Machine
 from .status import Status
 from .work import Work, fault_record
@@ -113,6 +113,8 @@ def _leave_evidence(work: Work, record: Mapping[str, str] | None) -> None:
     """Write the result into the old system; its file system is the same that it mounts in a minute."""
     machine, where = work.machine, work.plan["staging"]
     mounting.unmount(machine, machine.places.old)
+    if revive_mode.is_restore(work.plan):
+        work.parts.activate(machine.runner, work.resolved)
     device = staging.device(machine, where["uuid"])
     mounting.mount(machine, device, machine.places.old, where["fstype"], "rw")
     try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from ..faults import convert as kinds
+from ..faults import revive
 from ..faults.fault import Fault
 from . import progress
 from .observation import Answer, Observation
@@ -152,7 +153,7 @@ class Wait:
         if isinstance(state, StageTwo):
             return self._stage_two(now, state)
         if isinstance(state, NewSystem):
-            return self._new_system(state)
+            return self._new_system(now, state)
         if isinstance(state, Recovery):
             return self._failed(kinds.IN_RECOVERY, run_id=state.run_id or "unknown")
         return self._fell_back(state)
@@ -170,6 +171,9 @@ class Wait:
         if self.expected.old_boot_id is None:
             # Attached to a stage two that has gone back since; it ran, so this is its return.
             return self._fell_back(FellBack(getattr(self.state, "boot_id", "")))
+        return self._not_gone_yet(now)
+
+    def _not_gone_yet(self, now: float) -> Decision:
         if now - self.started >= self.limits.reboot:
             return self._failed(kinds.REBOOT_IGNORED, "returned", seconds=int(now - self.started))
         return KeepWaiting(self.limits.short_pause)
@@ -203,7 +207,7 @@ class Wait:
         self._go_given = now
         return GiveGo(self.expected.plan_digest)
 
-    def _new_system(self, state: NewSystem) -> Decision:
+    def _new_system(self, now: float, state: NewSystem) -> Decision:
         self.boot_ids["new"] = state.boot_id
         if state.run_id != self.expected.run_id:
             return self._failed(
@@ -247,7 +251,7 @@ def settle(decision: Failed, left_behind: Mapping[str, Any] | None, mode: str) -
 
     It counts where the wait itself saw no reason for the return.
     """
-    unexplained = (kinds.FELL_BACK.id, kinds.RETURNED_SILENTLY.id)
+    unexplained = (kinds.FELL_BACK.id, kinds.RETURNED_SILENTLY.id, revive.WENT_BACK.id)
     if left_behind is None or decision.fault.get("id") not in unexplained:
         return decision
     fault = left_behind.get("fault")

@@ -126,7 +126,7 @@ def classify(observation: Observation, old_boot_id: str | None = None) -> State:
             key_changed=isinstance(observation, KeyChanged),
         )
     arguments, fact = observation.arguments, observation.fact or {}
-    if arguments.get("mode") == "convert":
+    if arguments.get("mode") in ("convert", "restore"):
         return _stage_two(observation)
     if arguments.get("mode") == "recovery":
         return Recovery(run_id=arguments.get("run", ""), boot_id=observation.boot_id)

@@ -1,0 +1,243 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""May the old system of this host be brought back? All findings at once, and the frozen plan of the restore."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..boot.fetch import spare_bytes
+from ..bundle.proof import machine
+from ..disk.marks import normal_serial, normal_wwn
+from ..faults import revive as kinds
+from ..faults.fault import Fault, FaultKind
+from ..layout.model import ResolvedLayout
+from ..plan import document
+from ..plan.context import STATE_DIRECTORY
+from ..plan.finding import Finding, from_record, in_order, summary, verdict
+from ..plan.predict import MARGIN_BYTES, WORKING_BYTES, staged_boot_bytes
+from ..plan.text import show_findings
+from ..units import MIB, format_size
+from . import old_disk
+from .old_disk import OldDisk
+from .options import Options
+from .saved import Saved
+
+#: Beside archive and environment: the evidence, and what the host's own part takes.
+_SMALL_BYTES = 8 * MIB
+#: Seconds of a restore that have nothing to do with sizes, and bytes of the archive per second beyond them.
+_FIXED_SECONDS = 120
+_RATE = 8 * MIB
+
+
+@dataclass(frozen=True)
+class Present:
+    """The host as it runs now: its facts, its redacted capture, and what ``where`` says of its slot.
+
+    ``plan`` is that of the run which made the slot, ``slot_state`` as in the slot state.
+    """
+
+    facts: Mapping[str, Any]
+    capture: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    slot: str
+    slot_state: str
+    run_id: str
+
+    @property
+    def disk(self) -> Mapping[str, Any]:
+        """The disk under ``/``; empty where it is in doubt."""
+        name = self.facts.get("system_disk")
+        return next((one for one in self.facts.get("disks") or [] if one["name"] == name), {})
+
+    @property
+    def root(self) -> Mapping[str, Any]:
+        return self.facts.get("root") or {}
+
+
+def judge(present: Present, saved: Saved, manifest: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """Return ``{verdict, findings, refused, lines, plan}``; the plan only where nothing refuses."""
+    old = old_disk.read(saved.disk, saved.contents)
+    findings = in_order(_findings(present, saved, old, manifest, options))
+    decided = verdict(findings)
+    refused = summary(findings)
+    return {
+        "verdict": decided,
+        "findings": [one.to_document() for one in findings],
+        "refused": refused.record() if refused else None,
+        "lines": _lines(saved, old, findings, decided),
+        "plan": _plan(present, saved, old, manifest, options) if decided == "proceed" else None,
+    }
+
+
+def _findings(
+    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options
+) -> Iterator[Finding]:
+    yield from _slot(present)
+    yield from _disk(present, saved)
+    for problem in old.problems:
+        yield find(problem.kind, **problem.particulars)
+    yield from _archive(saved)
+    yield from _room(present, saved, manifest)
+    if options.lifeboat == "none":
+        yield find(kinds.NO_LIFEBOAT)
+    else:
+        yield find(kinds.LIFEBOAT, wish=options.lifeboat)
+    if not options.signed_by:
+        yield find(kinds.UNSIGNED)
+    mounts = sorted(set(_mounts(present.disk)) | {"/"})
+    made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(saved.made))
+    yield find(kinds.EVERYTHING_GOES, mounts=", ".join(mounts), when=made)
+
+
+def _slot(present: Present) -> Iterator[Finding]:
+    if present.facts.get("firmware") != "bios":
+        yield find(kinds.FIRMWARE)
+    if present.slot != "a" or present.slot_state != "good":
+        yield find(kinds.SLOT, slot=present.slot, state=present.slot_state or "in an unknown state")
+    try:
+        ResolvedLayout.from_document(present.plan.get("layout") or {})
+    except Fault as fault:
+        yield find(kinds.NO_LAYOUT, problem=fault.what)
+
+
+def _disk(present: Present, saved: Saved) -> Iterator[Finding]:
+    differences = _differences(present.disk, saved.disk)
+    if differences:
+        yield find(kinds.OTHER_DISK, differences="; ".join(differences))
+    name = present.disk.get("name")
+    for group in present.facts.get("volume_groups") or []:
+        if name in group["disks"] and len(group["disks"]) > 1:
+            yield find(kinds.OTHER_GROUP, group=group["name"], disks=", ".join(group["disks"]))
+
+
+def _differences(now: Mapping[str, Any], then: Mapping[str, Any]) -> list[str]:
+    """Compare the marks that a disk keeps whatever is written on it; an unknown one says nothing."""
+    if not now:
+        return ["the disk under / is in doubt"]
+    found = []
+    if now["size_bytes"] != then.get("size_bytes"):
+        found.append(f"it has {now['size_bytes']} bytes instead of {then.get('size_bytes')}")
+    for name, normal in (("serial", normal_serial), ("wwn", normal_wwn)):
+        is_now, was = normal(str(now.get(name) or "")), normal(str(then.get(name) or ""))
+        if is_now and was and is_now != was:
+            found.append(f"its {name} is {now[name]} instead of {then[name]}")
+    if not any(str(now.get(name) or "") for name in ("serial", "wwn")) and now["name"] != then.get("name"):
+        found.append(f"it is {now['name']} instead of {then.get('name')}, and has neither serial number nor WWN")
+    return found
+
+
+def _archive(saved: Saved) -> Iterator[Finding]:
+    if not saved.recorded:
+        yield find(kinds.UNPROVEN, file=saved.archive)
+    elif saved.recorded != saved.sha256:
+        yield find(kinds.ARCHIVE_DAMAGED, file=saved.archive, found=saved.sha256, wanted=saved.recorded)
+
+
+def _room(present: Present, saved: Saved, manifest: Mapping[str, Any]) -> Iterator[Finding]:
+    needed = (
+        saved.size + staged_boot_bytes(manifest) + _SMALL_BYTES + spare_bytes(int(present.root.get("size_bytes") or 0))
+    )
+    free = int(present.root.get("free_bytes") or 0)
+    if needed > free:
+        yield find(kinds.ROOM, needed=format_size(needed), directory=STATE_DIRECTORY, free=format_size(free))
+    memory = peak_bytes(saved, manifest) + MARGIN_BYTES
+    total = int(present.facts.get("memory_bytes") or 0)
+    if memory > total:
+        yield find(kinds.MEMORY, needed=format_size(memory), free=format_size(total))
+
+
+def peak_bytes(saved: Saved, manifest: Mapping[str, Any]) -> int:
+    """Return what stage two uses of memory: its own system, and the packed archive."""
+    return int(manifest["environment"]["unpacked_bytes"]) + WORKING_BYTES + saved.size
+
+
+def _mounts(disk: Mapping[str, Any]) -> Iterator[str]:
+    for part in disk.get("partitions") or []:
+        yield from (one for one in part.get("mounts") or [] if one.startswith("/"))
+
+
+def find(kind: FaultKind, /, **particulars: Any) -> Finding:
+    """Make a finding of a restore; its severity is that of ``faults/revive.py``."""
+    return from_record(Fault(kind, **particulars).record(), "warn" if kind in kinds.WARNINGS else "refuse")
+
+
+def _plan(
+    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options
+) -> dict[str, Any]:
+    environment = manifest["environment"]
+    disk, root = present.disk, present.root
+    return document.freeze(
+        {
+            "version": document.VERSION,
+            "run_id": options.run_id,
+            "host": options.host,
+            "mode": "restore",
+            "attended": options.attended,
+            "go_timeout": options.go_timeout,
+            "created": options.now,
+            "expires": options.now + options.lifetime,
+            "bundle": {
+                "name": manifest["name"],
+                "version": str(manifest["version"]),
+                "manifest_sha256": options.manifest_sha256,
+                "signed_by": options.signed_by,
+            },
+            "machine": machine(present.capture),
+            "payload": {
+                "file": saved.archive.name,
+                "sha256": saved.sha256,
+                "size": saved.size,
+                "compression": saved.compression,
+                # Nobody has counted it; it was on this very file system.
+                "unpacked_bytes": 0,
+            },
+            "environment": {
+                part: {name: environment[part][name] for name in ("file", "sha256", "size")}
+                for part in ("kernel", "initrd")
+            },
+            "disk": {
+                "serial": disk.get("serial") or "",
+                "wwn": disk.get("wwn") or "",
+                "by_id": sorted(disk.get("by_id") or []),
+                "size_bytes": int(disk["size_bytes"]),
+                "sector_bytes": int(disk.get("logical_sector_bytes") or 512),
+                "table": disk.get("table") or "none",
+                "table_id": disk.get("table_id") or "",
+                "root_uuid": root.get("uuid") or "",
+                "name": disk["name"],
+            },
+            "staging": {
+                "uuid": root.get("uuid") or "",
+                "fstype": root.get("fstype") or "",
+                "directory": f"{STATE_DIRECTORY}/stage",
+                "run_directory": f"{STATE_DIRECTORY}/runs/{options.run_id}",
+            },
+            "layout": dict(present.plan["layout"]),
+            "slot": present.slot,
+            "from_run_id": present.run_id,
+            "firmware": present.facts["firmware"],
+            "kernel_arguments": list(options.kernel_arguments or present.plan.get("kernel_arguments") or ()),
+            "login_user": options.login_user,
+            "lifeboat": {"wish": "none", "used": False, "needed_bytes": 0, "allowed": [], "gaps": [], "swaps": []},
+            "predicted": {
+                "peak_ram_bytes": peak_bytes(saved, manifest),
+                "downtime_seconds": _FIXED_SECONDS + saved.size // _RATE,
+            },
+            "old": {"run_id": saved.run_id, **old.to_plan()},
+        }
+    )
+
+
+def _lines(saved: Saved, old: OldDisk, findings: Sequence[Finding], decided: str) -> list[str]:
+    made = old.made
+    root = f"root {made.uuid} ({format_size(old.root_bytes)})" if made else "a root that cannot be made again"
+    return [
+        f"archive of run {saved.run_id}: {saved.archive.name}, {format_size(saved.size)}",
+        f"the old disk: table {saved.disk.get('table')} {saved.disk.get('table_id')}, {root}",
+        *show_findings([one.to_document() for one in findings]),
+        f"verdict: {decided}",
+    ]
