@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,13 @@ def check(runner: Runner, node: str, resolved: ResolvedLayout, old: Mapping[str,
     from ..disk.signatures import check as check_groups
 
     check_groups(runner, node, [group.name for group in resolved.volume_groups])
-    runner.run(make_argv(node, old["root"], dry=True))
+    root = old["root"]
+    # Not on the disk itself: its volume groups are active, and mke2fs opens for itself alone, with -n as well.
+    with tempfile.TemporaryDirectory() as scratch:
+        image = Path(scratch, "root")
+        image.touch()
+        os.truncate(image, root["blocks"] * root["block_bytes"])
+        runner.run(make_argv(str(image), root, dry=True))
 
 
 def deactivate(runner: Runner, resolved: ResolvedLayout) -> None:

@@ -43,7 +43,9 @@ def test_migrate_goes_through_all_phases_in_order():
     assert [role for role, _tags in roles_of_playbook("migrate")] == list(HOST_PHASES)
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status"])
+@pytest.mark.parametrize(
+    "playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status", "restore"]
+)
 def test_tags_are_called_like_their_roles(playbook):
     pairs = roles_of_playbook(playbook)
     assert pairs
@@ -53,6 +55,10 @@ def test_tags_are_called_like_their_roles(playbook):
 
 def test_an_update_is_judged_installed_verified_and_kept():
     assert [role for role, _tags in roles_of_playbook("update")] == ["update", "update", "verify", "update"]
+
+
+def test_a_restore_is_judged_and_carried_out():
+    assert [role for role, _tags in roles_of_playbook("restore")] == ["revive", "revive"]
 
 
 def test_every_role_has_what_a_collection_needs():

@@ -31,7 +31,12 @@ def render(template, **variables):
 
 @pytest.mark.parametrize(
     ("playbook", "group"),
-    [("migrate", "dualroot_to_convert"), ("rehearse", "dualroot_to_rehearse"), ("update", "dualroot_to_update")],
+    [
+        ("migrate", "dualroot_to_convert"),
+        ("rehearse", "dualroot_to_rehearse"),
+        ("update", "dualroot_to_update"),
+        ("restore", "dualroot_to_restore"),
+    ],
 )
 @pytest.mark.parametrize("pattern", ["", "all", "a,b", "a:b", "gate", "gate,&gate", "all:!b"])
 def test_only_hosts_of_the_group_are_changed(playbook, group, pattern):
@@ -48,7 +53,9 @@ def test_only_hosts_of_the_group_are_changed(playbook, group, pattern):
     assert inventory.get_hosts(render(second["hosts"], dualroot_hosts=pattern)) == []
 
 
-@pytest.mark.parametrize("playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status"])
+@pytest.mark.parametrize(
+    "playbook", ["migrate", "rehearse", "preflight", "disarm", "update", "rollback", "status", "restore"]
+)
 def test_no_hosts_named_means_all(playbook):
     play = load(f"playbooks/{playbook}.yml")[0]
     assert render(play["hosts"]) == "all"
@@ -68,12 +75,12 @@ def test_no_hosts_named_means_all(playbook):
     ],
 )
 def test_batches(said, batches):
-    for playbook in ("migrate", "update"):
+    for playbook in ("migrate", "update", "restore"):
         assert list(render(load(f"playbooks/{playbook}.yml")[1]["serial"], dualroot_batches=said)) == batches
 
 
 def test_batches_by_default():
-    for playbook in ("migrate", "update"):
+    for playbook in ("migrate", "update", "restore"):
         assert list(render(load(f"playbooks/{playbook}.yml")[1]["serial"])) == BATCHES
     assert list(render(load("playbooks/rollback.yml")[0]["serial"])) == ["100%"]
 
@@ -96,7 +103,7 @@ PASSED_ON = {"dualroot_plan", "dualroot_facts", "dualroot_manifest"}
 
 
 @pytest.mark.parametrize(
-    "role", ["preflight", "snapshot", "capture", "stage", "convert", "verify", "commit", "update", "rollback"]
+    "role", ["preflight", "snapshot", "capture", "stage", "convert", "verify", "commit", "update", "rollback", "revive"]
 )
 def test_empty_text_passes_the_argument_specification(role):
     for name, option in options_of(role).items():
@@ -124,7 +131,7 @@ def records_of(tasks):
             yield from records_of(task.get(part, []))
 
 
-@pytest.mark.parametrize("name", ["guard", "after_fault", "refused", "slot_fault"])
+@pytest.mark.parametrize("name", ["guard", "after_fault", "refused", "slot_fault", "restore_fault"])
 def test_the_words_of_playbooks_are_those_of_the_catalogue(name):
     tasks = yaml.safe_load((REPOSITORY / f"playbooks/tasks/{name}.yml").read_text(encoding="utf-8"))
     kinds = {kind.id: kind for kind in all_kinds()}
