@@ -77,7 +77,7 @@ def test_the_old_system_is_what_it_was(converted: tuple[Host, dict[str, Any]]) -
     assert _remembered(host) == before
     assert _sudo(host, "cat /root/marker") == "bring me back\n"
     assert "dualroot" not in host.machine.ssh("cat /proc/cmdline")
-    assert host.machine.ssh("systemctl --failed --no-legend --plain").strip() == ""
+    assert _sudo(host, "systemctl --failed --no-legend --plain").strip() == ""
     # It is no host of this project any more, but for the evidence.
     assert _sudo(host, "ls /var/lib/dualroot").split() == ["runs"]
     (folder,) = [run for run in outcome.runs() if run.name == result["run_id"]]
