@@ -17,6 +17,7 @@ from ..module_utils.faults.fault import Fault
 from ..module_utils.revive import saved
 from ..module_utils.revive.judge import Present, judge
 from ..module_utils.revive.options import load
+from ..module_utils.runner import CommandRunner
 from ..plugin_utils.results import failed
 
 display = Display()
@@ -60,7 +61,10 @@ class ActionModule(ActionBase):
                 run_id=str(running.get("run_id") or ""),
             )
             found = saved.load(folder)
-            judged = judge(present, found, given["manifest"], options)
+            counted = 0
+            if options.lifeboat != "none":
+                counted = saved.unpacked_bytes(CommandRunner(), found.archive, found.compression)
+            judged = judge(present, found, given["manifest"], options, counted)
         except Fault as fault:
             return failed(fault)
         for line in judged["lines"]:

@@ -112,3 +112,32 @@ def test_a_disk_comes_back(tmp_path: Path, kind: str, make: list[str]) -> None:
     # A GPT has its backup again, an MBR none of the converted disk's.
     assert after[-33 * 512 :] == (before[-33 * 512 :] if kind == "gpt" else bytes(33 * 512))
     assert superblock.read(after[MIB : MIB + 8192]) == superblock.read(before[MIB : MIB + 8192])
+
+
+@pytest.mark.parametrize("made", [(2 << 30, ["-b", "4096"]), (1 << 30, ["-b", "4096", "-N", "20000", "-L", "x"])])
+def test_a_root_that_was_made_smaller_at_first_grows_to_what_it_was(
+    tmp_path: Path, made: tuple[int, list[str]]
+) -> None:
+    """A lifeboat lies where it ended until it has grown."""
+    size, options = made
+    was, image = tmp_path / "was", tmp_path / "image"
+    for path in (was, image):
+        with path.open("wb") as file:
+            file.truncate(size)
+    features = ["-O", "^orphan_file,^metadata_csum_seed"]
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-U", UUID, *features, *options, str(was)], check=True)
+    with was.open("rb") as file:
+        old = superblock.read(file.read(8192))
+    assert old is not None
+    first = superblock.shrunk(old, old.blocks - 160 * 256)
+    plan = {"options": first.options(), "blocks": first.blocks}
+    CommandRunner().run(disk.make_argv(str(image), plan))
+    assert shape(image) != shape(was)
+    subprocess.run(["resize2fs", str(image), str(old.blocks)], check=True, capture_output=True)
+    with image.open("rb") as file:
+        grown = superblock.read(file.read(8192))
+    assert grown is not None
+    assert (grown.blocks, grown.uuid, grown.inodes) == (old.blocks, old.uuid, old.inodes)
+    assert abs(grown.reserved - old.reserved) <= old.blocks // 1000
+    assert set(grown.features) == set(old.features)
+    subprocess.run(["e2fsck", "-f", "-n", str(image)], check=True, capture_output=True)

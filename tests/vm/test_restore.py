@@ -5,17 +5,42 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import Host, StartHost, soak
+from .controller import Controller
 from .test_keep_old import _data_hash
 
 #: Table, boot code, and GRUB's core image behind it.
 _FIRST_MIB = "head -c 1048576 /dev/vda | sha256sum"
 _SHAPE = "dumpe2fs -h /dev/vda1 2>/dev/null | grep -E '^(Filesystem (UUID|volume name)|Block|Inode (count|size))'"
+#: From the order to restart to the middle of the phase restore, under emulation on a busy machine.
+_MIDDLE_SECONDS = 900.0
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A host that was migrated with an archive; ``disk`` is a copy of its disk, ``before`` what its old system was."""
+
+    host: Host
+    disk: Path
+    before: dict[str, Any]
+
+    def start(self) -> int:
+        """Start the host as it was migrated; return where this part of the console begins."""
+        machine = self.host.machine
+        machine.stop()
+        shutil.copyfile(self.disk, machine.disk)
+        since = len(machine.console())
+        machine.start()
+        machine.wait_for_ssh()
+        return since
 
 
 def _sudo(host: Host, script: str) -> str:
@@ -36,45 +61,30 @@ def _remembered(host: Host) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def converted(start_host: StartHost) -> tuple[Host, dict[str, Any]]:
-    """Migrate a host with an archive; return it with what was remembered of its old system."""
+def converted(start_host: StartHost) -> Iterator[Converted]:
     host = start_host()
-    _sudo(host, "echo 'bring me back' >/root/marker; setfattr -n user.lab -v 1 /root/marker || true; sync")
+    _sudo(host, "echo 'bring me back' >/root/marker; sync")
     before = _remembered(host)
     assert "bullseye" in before["release"]
     outcome = host.play("migrate", dualroot_consent=1, dualroot_snapshot="archive")
     assert outcome.returncode == 0, outcome.output[-6000:]
     assert outcome.result(host.name)["outcome"] == "converted"
-    return host, before
+    host.machine.power_down()
+    kept = host.machine.folder / "converted.qcow2"
+    shutil.copyfile(host.machine.disk, kept)
+    yield Converted(host, kept, before)
 
 
-@soak
-def test_without_consent_nothing_is_changed(converted: tuple[Host, dict[str, Any]]) -> None:
-    host, _before = converted
-    boot_id = host.boot_id()
-    refused = host.play("restore")
-    # What it means to go without a lifeboat has to be said first.
-    assert refused.returncode != 0 and "revive.lifeboat" in refused.output, refused.output[-4000:]
-    for options in ((), ("--check",)):
-        outcome = host.play("restore", options=options, dualroot_lifeboat="none")
-        assert outcome.returncode == 0, outcome.output[-6000:]
-        assert "verdict: proceed" in outcome.output and "othing was changed" in outcome.output
-    assert host.boot_id() == boot_id
-    assert "dualroot.slot=a" in host.machine.ssh("cat /proc/cmdline")
-    assert _sudo(host, "ls /boot/dispatch | grep -c restore || true").strip() == "0"
-
-
-@soak
-def test_the_old_system_is_what_it_was(converted: tuple[Host, dict[str, Any]]) -> None:
-    host, before = converted
-    outcome = host.play("restore", dualroot_consent=1, dualroot_lifeboat="none")
+def _require_old(converted: Converted, outcome: Any, *, lifeboat: bool) -> dict[str, Any]:
+    """Fail unless the old system runs and is what it was; return the result."""
+    host = converted.host
     assert outcome.returncode == 0, outcome.output[-6000:]
-    result = outcome.result(host.name)
+    result: dict[str, Any] = outcome.result(host.name)
     assert (result["outcome"], result["mode"], result["slot"], result["fault"]) == ("restored", "restore", None, None)
-    assert [phase["name"] for phase in result["phases"]][:2] == ["attach", "load"]
+    assert result["lifeboat"] is lifeboat
     assert result["downtime_seconds"] > 0
     # By the same host key, or there would be no connection.
-    assert _remembered(host) == before
+    assert _remembered(host) == converted.before
     assert _sudo(host, "cat /root/marker") == "bring me back\n"
     assert "dualroot" not in host.machine.ssh("cat /proc/cmdline")
     assert _sudo(host, "systemctl --failed --no-legend --plain").strip() == ""
@@ -82,15 +92,49 @@ def test_the_old_system_is_what_it_was(converted: tuple[Host, dict[str, Any]]) -
     assert _sudo(host, "ls /var/lib/dualroot").split() == ["runs"]
     (folder,) = [run for run in outcome.runs() if run.name == result["run_id"]]
     assert (Path(folder) / host.name / "stage-two.log").is_file()
+    return result
 
 
 @soak
-def test_it_starts_again_and_a_second_restore_leaves_it_alone(converted: tuple[Host, dict[str, Any]]) -> None:
-    host, before = converted
+def test_without_consent_nothing_is_changed(converted: Converted) -> None:
+    host = converted.host
+    converted.start()
+    boot_id = host.boot_id()
+    for options in ((), ("--check",)):
+        outcome = host.play("restore", options=options)
+        assert outcome.returncode == 0, outcome.output[-6000:]
+        assert "verdict: proceed" in outcome.output and "othing was changed" in outcome.output
+    assert host.boot_id() == boot_id
+    assert "dualroot.slot=a" in host.machine.ssh("cat /proc/cmdline")
+    assert "VB" in _sudo(host, "vgs --noheadings -o vg_name")
+    assert _sudo(host, "ls /boot/dispatch | grep -c restore || true").strip() == "0"
+
+
+@soak
+def test_a_power_cut_in_the_restore_only_costs_time(converted: Converted) -> None:
+    host = converted.host
+    since = converted.start()
+    controller = Controller(host, "restore", dualroot_consent=1)
+    try:
+        host.machine.wait_for_console("dualroot: restore: 3", _MIDDLE_SECONDS, since)
+        host.machine.reset()
+    except BaseException:
+        print(controller.outcome().output[-4000:])
+        raise
+    result = _require_old(converted, controller.outcome(), lifeboat=True)
+    assert result["resumed"] == 1
+    assert "goes on from the lifeboat" in host.machine.console()[since:]
+
+
+@soak
+def test_without_a_lifeboat_the_archive_is_held_in_memory(converted: Converted) -> None:
+    host = converted.host
+    converted.start()
+    outcome = host.play("restore", dualroot_consent=1, dualroot_lifeboat="none")
+    _require_old(converted, outcome, lifeboat=False)
+    # It starts again, and a second restore leaves it alone.
     host.machine.reset()
     host.machine.wait_for_ssh()
-    assert "bullseye" in host.machine.ssh("grep VERSION_CODENAME /etc/os-release")
-    outcome = host.play("restore", dualroot_lifeboat="none")
+    outcome = host.play("restore")
     assert outcome.returncode == 0, outcome.output[-4000:]
     assert "Every host is what it should be already" in outcome.output
-    assert _data_hash(host) == before["data"]

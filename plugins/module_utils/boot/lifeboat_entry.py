@@ -40,7 +40,9 @@ def arguments(plan: Mapping[str, Any]) -> tuple[str, ...]:
     The host's consoles come last, so that the last of them is its console. Raises ``Fault``
     ``boot.argument_unsafe``.
     """
-    own = ("dualroot.mode=convert", f"dualroot.run={plan['run_id']}", "dualroot.resume=1")
+    # What was begun is what goes on: a restore is no conversion.
+    mode = "restore" if plan.get("mode") == "restore" else "convert"
+    own = (f"dualroot.mode={mode}", f"dualroot.run={plan['run_id']}", "dualroot.resume=1")
     return check_arguments((*own, *ALWAYS, *plan["kernel_arguments"]))
 
 

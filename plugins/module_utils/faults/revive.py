@@ -111,12 +111,12 @@ MEMORY = FaultKind(
     how="Give the host more memory for the restore, or restore it by hand.",
 )
 LIFEBOAT = FaultKind(
-    id="revive.lifeboat",
+    id="revive.lifeboat_no_room",
     phase="revive",
-    what="A restore has no lifeboat, and dualroot_lifeboat is {wish}",
-    why="The archive is held in memory: a power cut or a crash after the first write leaves the host without any "
-    "system, and somebody has to start it from other media.",
-    how="Where that can be borne, say so with dualroot_lifeboat: none.",
+    what="The lifeboat finds no room: {problem}",
+    why="It lies in what slot B gives up, at its end, and the old root must fit before it. Without it a power cut or a "
+    "crash after the first write leaves the host without any system.",
+    how="Where that can be borne, say so with dualroot_lifeboat: none; the archive is then held in memory.",
 )
 COMPRESSION = FaultKind(
     id="revive.compression",
@@ -143,6 +143,21 @@ NO_LIFEBOAT = FaultKind(
     id="revive.no_lifeboat",
     phase="revive",
     what="There will be no lifeboat",
+    why="A power cut or a crash after the first write leaves the host without any system.",
+    how="Restore hosts that nobody can reach by hand last, and one at a time.",
+)
+SLOT_B_GOES = FaultKind(
+    id="revive.slot_b_goes",
+    phase="revive",
+    what="Slot B is given up before the host is restarted",
+    why="The lifeboat lies in its place ({size} at the end of it): a power cut starts it, and the restore goes on.",
+    how="Nothing to do. Should the restore end before its first write, migrate with the host's own bundle makes slot B "
+    "again, empty.",
+)
+LIFEBOAT_LEFT_OUT = FaultKind(
+    id="revive.lifeboat_left_out",
+    phase="revive",
+    what="There will be no lifeboat: {problem}",
     why="A power cut or a crash after the first write leaves the host without any system.",
     how="Restore hosts that nobody can reach by hand last, and one at a time.",
 )
@@ -176,7 +191,7 @@ WENT_BACK = FaultKind(
 )
 
 #: Findings that do not keep a host from being restored.
-WARNINGS = frozenset({UNSIGNED, UNPROVEN, NO_LIFEBOAT, EVERYTHING_GOES})
+WARNINGS = frozenset({UNSIGNED, UNPROVEN, NO_LIFEBOAT, LIFEBOAT_LEFT_OUT, SLOT_B_GOES, EVERYTHING_GOES})
 KINDS = (
     NOT_CONVERTED,
     NO_ARCHIVE,
@@ -197,6 +212,8 @@ KINDS = (
     UNSIGNED,
     UNPROVEN,
     NO_LIFEBOAT,
+    LIFEBOAT_LEFT_OUT,
+    SLOT_B_GOES,
     EVERYTHING_GOES,
     PIECE_DAMAGED,
     NOT_REVIVED,

@@ -125,6 +125,7 @@ _OF_RESTORE: dict[str, Any] = {
             "label": _line,
             "options": [_matches(_OPTION, "an option of mkfs.ext4")],
             "blocks": shape.whole(1, _LARGEST),
+            "grown": shape.whole(1, _LARGEST),
             "block_bytes": shape.whole(1024, 65536),
         },
         "cleared": [_extent],

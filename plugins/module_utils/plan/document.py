@@ -119,6 +119,8 @@ RESTORE_SHAPE: dict[str, Any] = {
             "label": str,
             "options": [str],
             "blocks": int,
+            # Blocks that it had; it is grown to them where a lifeboat lies in its place at first.
+            "grown": int,
             "block_bytes": int,
         },
         "cleared": [[int]],

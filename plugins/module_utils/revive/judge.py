@@ -22,6 +22,8 @@ from ..plan.predict import MARGIN_BYTES, WORKING_BYTES, staged_boot_bytes
 from ..plan.text import show_findings
 from ..units import MIB, format_size
 from . import old_disk
+from .berth import Berth
+from .berth import find as find_berth
 from .old_disk import OldDisk
 from .options import Options
 from .saved import Saved
@@ -58,10 +60,16 @@ class Present:
         return self.facts.get("root") or {}
 
 
-def judge(present: Present, saved: Saved, manifest: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """Return ``{verdict, findings, refused, lines, plan}``; the plan only where nothing refuses."""
+def judge(
+    present: Present, saved: Saved, manifest: Mapping[str, Any], options: Options, unpacked_bytes: int = 0
+) -> dict[str, Any]:
+    """Return ``{verdict, findings, refused, lines, plan}``; the plan only where nothing refuses.
+
+    ``unpacked_bytes`` is what the archive unpacks to; a lifeboat is found no room for where that is 0.
+    """
     old = old_disk.read(saved.disk, saved.contents)
-    findings = in_order(_findings(present, saved, old, manifest, options))
+    berth = _berth(present, saved, old, manifest, options, unpacked_bytes)
+    findings = in_order(_findings(present, saved, old, manifest, options, berth))
     decided = verdict(findings)
     refused = summary(findings)
     return {
@@ -69,28 +77,47 @@ def judge(present: Present, saved: Saved, manifest: Mapping[str, Any], options: 
         "findings": [one.to_document() for one in findings],
         "refused": refused.record() if refused else None,
         "lines": _lines(saved, old, findings, decided),
-        "plan": _plan(present, saved, old, manifest, options) if decided == "proceed" else None,
+        "plan": _plan(present, saved, old, manifest, options, berth, unpacked_bytes) if decided == "proceed" else None,
     }
 
 
+def _berth(
+    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options, unpacked_bytes: int
+) -> Berth:
+    if options.lifeboat == "none":
+        return Berth()
+    try:
+        layout = ResolvedLayout.from_document(present.plan.get("layout") or {})
+    except Fault:
+        return Berth(doubt="the host does not know its layout")
+    files = {"environment": manifest["environment"], "payload": {"size": saved.size}}
+    return find_berth(layout, old, files, unpacked_bytes)
+
+
 def _findings(
-    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options
+    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options, berth: Berth
 ) -> Iterator[Finding]:
     yield from _slot(present)
     yield from _disk(present, saved)
     for problem in old.problems:
         yield find(problem.kind, **problem.particulars)
     yield from _archive(saved)
-    yield from _room(present, saved, manifest)
-    if options.lifeboat == "none":
-        yield find(kinds.NO_LIFEBOAT)
-    else:
-        yield find(kinds.LIFEBOAT, wish=options.lifeboat)
+    yield from _room(present, saved, manifest, bool(berth.length))
+    yield from _lifeboat(options.lifeboat, berth)
     if not options.signed_by:
         yield find(kinds.UNSIGNED)
     mounts = sorted(set(_mounts(present.disk)) | {"/"})
     made = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(saved.made))
     yield find(kinds.EVERYTHING_GOES, mounts=", ".join(mounts), when=made)
+
+
+def _lifeboat(wish: str, berth: Berth) -> Iterator[Finding]:
+    if wish == "none":
+        yield find(kinds.NO_LIFEBOAT)
+    elif berth.length:
+        yield find(kinds.SLOT_B_GOES, size=format_size(berth.length))
+    else:
+        yield find(kinds.LIFEBOAT if wish == "required" else kinds.LIFEBOAT_LEFT_OUT, problem=berth.doubt)
 
 
 def _slot(present: Present) -> Iterator[Finding]:
@@ -137,22 +164,23 @@ def _archive(saved: Saved) -> Iterator[Finding]:
         yield find(kinds.ARCHIVE_DAMAGED, file=saved.archive, found=saved.sha256, wanted=saved.recorded)
 
 
-def _room(present: Present, saved: Saved, manifest: Mapping[str, Any]) -> Iterator[Finding]:
+def _room(present: Present, saved: Saved, manifest: Mapping[str, Any], lifeboat: bool) -> Iterator[Finding]:
     needed = (
         saved.size + staged_boot_bytes(manifest) + _SMALL_BYTES + spare_bytes(int(present.root.get("size_bytes") or 0))
     )
     free = int(present.root.get("free_bytes") or 0)
     if needed > free:
         yield find(kinds.ROOM, needed=format_size(needed), directory=STATE_DIRECTORY, free=format_size(free))
-    memory = peak_bytes(saved, manifest) + MARGIN_BYTES
+    memory = peak_bytes(saved, manifest, lifeboat) + MARGIN_BYTES
     total = int(present.facts.get("memory_bytes") or 0)
     if memory > total:
         yield find(kinds.MEMORY, needed=format_size(memory), free=format_size(total))
 
 
-def peak_bytes(saved: Saved, manifest: Mapping[str, Any]) -> int:
-    """Return what stage two uses of memory: its own system, and the packed archive."""
-    return int(manifest["environment"]["unpacked_bytes"]) + WORKING_BYTES + saved.size
+def peak_bytes(saved: Saved, manifest: Mapping[str, Any], lifeboat: bool) -> int:
+    """Return what stage two uses of memory: its own system, and the packed archive unless a lifeboat has it."""
+    own = int(manifest["environment"]["unpacked_bytes"]) + WORKING_BYTES
+    return own if lifeboat else own + saved.size
 
 
 def _mounts(disk: Mapping[str, Any]) -> Iterator[str]:
@@ -166,7 +194,13 @@ def find(kind: FaultKind, /, **particulars: Any) -> Finding:
 
 
 def _plan(
-    present: Present, saved: Saved, old: OldDisk, manifest: Mapping[str, Any], options: Options
+    present: Present,
+    saved: Saved,
+    old: OldDisk,
+    manifest: Mapping[str, Any],
+    options: Options,
+    berth: Berth,
+    unpacked_bytes: int,
 ) -> dict[str, Any]:
     environment = manifest["environment"]
     disk, root = present.disk, present.root
@@ -192,8 +226,8 @@ def _plan(
                 "sha256": saved.sha256,
                 "size": saved.size,
                 "compression": saved.compression,
-                # Nobody has counted it; it was on this very file system.
-                "unpacked_bytes": 0,
+                # Not counted where it goes back onto a file system of the size that it came from.
+                "unpacked_bytes": unpacked_bytes,
             },
             "environment": {
                 part: {name: environment[part][name] for name in ("file", "sha256", "size")}
@@ -222,12 +256,12 @@ def _plan(
             "firmware": present.facts["firmware"],
             "kernel_arguments": list(options.kernel_arguments or present.plan.get("kernel_arguments") or ()),
             "login_user": options.login_user,
-            "lifeboat": {"wish": "none", "used": False, "needed_bytes": 0, "allowed": [], "gaps": [], "swaps": []},
+            "lifeboat": berth.to_plan(options.lifeboat),
             "predicted": {
-                "peak_ram_bytes": peak_bytes(saved, manifest),
+                "peak_ram_bytes": peak_bytes(saved, manifest, bool(berth.length)),
                 "downtime_seconds": _FIXED_SECONDS + saved.size // _RATE,
             },
-            "old": {"run_id": saved.run_id, **old.to_plan()},
+            "old": {"run_id": saved.run_id, **old.to_plan(berth.blocks)},
         }
     )
 

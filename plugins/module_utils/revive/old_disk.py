@@ -65,18 +65,20 @@ class OldDisk:
     #: Where the table of the converted disk would be found again, as [start, length] in bytes.
     cleared: tuple[tuple[int, int], ...] = ()
 
-    def to_plan(self) -> dict[str, Any]:
-        """Return what the plan has of it; only without problems."""
+    def to_plan(self, blocks: int = 0) -> dict[str, Any]:
+        """Return what the plan has of it, with so many ``blocks`` at first; only without problems."""
         if self.made is None:
             raise ValueError("an old root that cannot be made again")
+        first = superblock.shrunk(self.made, blocks or self.made.blocks)
         return {
             "root": {
                 "start": self.root_start,
                 "length": self.root_bytes,
                 "uuid": self.made.uuid,
                 "label": self.made.label,
-                "options": self.made.options(),
-                "blocks": self.made.blocks,
+                "options": first.options(),
+                "blocks": first.blocks,
+                "grown": self.made.blocks,
                 "block_bytes": self.made.block_bytes,
             },
             "cleared": [list(extent) for extent in self.cleared],

@@ -8,14 +8,17 @@ import hashlib
 import io
 import json
 import re
+import subprocess
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..archive.compression import decompressor
 from ..faults import revive as kinds
 from ..faults.fault import Fault
+from ..runner import Runner
 from ..snapshot import evidence
 
 #: Names of the archive, and how each is packed.
@@ -89,6 +92,17 @@ def unpack(packed: bytes, path: Path) -> dict[str, bytes]:
             return {name: stream.read() for name, stream in opened.items() if stream is not None}
     except (OSError, tarfile.TarError, EOFError) as error:
         raise Fault(kinds.EVIDENCE_DAMAGED, file=path, problem=f"it cannot be unpacked ({error})") from error
+
+
+def unpacked_bytes(runner: Runner, archive: Path, packed_by: str) -> int:
+    """Return how many bytes of tar an archive has, by unpacking it to nowhere; 0 where that fails."""
+    with archive.open("rb") as source:
+        process = runner.start(decompressor(packed_by), stdin=source, stdout=subprocess.PIPE)
+        total = 0
+        with process:
+            while process.stdout is not None and (piece := process.stdout.read(1 << 20)):
+                total += len(piece)
+    return total if process.returncode == 0 else 0
 
 
 def digest(path: Path) -> str:

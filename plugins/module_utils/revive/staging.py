@@ -18,14 +18,17 @@ from ..archive.durable import sync_directory, write_file
 from ..boot import fetch, slots
 from ..boot.fetch import Artefact
 from ..boot.settle import settle
-from ..boot.staged_lifeboat import pack
+from ..boot.staged_lifeboat import StagedLifeboat, pack, release
 from ..boot.staging import CAPTURE, PLAN, Change, read_capture
+from ..disk import identity
 from ..faults import revive as kinds
 from ..faults.fault import Fault
+from ..layout.model import ResolvedLayout
+from ..lifeboat import berth
 from ..plan import document
 from ..runner import Runner
 from ..snapshot import evidence
-from . import once, saved
+from . import once, saved, slot_b
 
 #: Where the pieces lie in the host's part of the initramfs, by their number in the plan.
 PIECES = "old"
@@ -66,6 +69,8 @@ class Staging:
         for name, artefact in self._boot_files().items():
             if not _is_present(artefact):
                 changes.append(Change(f"boot {name}", str(artefact.target), artefact.size))
+        if self.uses_lifeboat and not self._is_stowed():
+            changes.append(Change("lifeboat", str(self.directory / berth.DOCUMENT), self._lifeboat_bytes))
         if not self._is_entered():
             changes.append(Change("entry", str(self.dispatch / _CONFIG)))
         if not is_armed(self.dispatch):
@@ -86,7 +91,8 @@ class Staging:
                 fetch.fetch(self.runner, artefact, self.source)
             elif not _is_present(artefact):
                 raise Fault(kinds.NO_ARCHIVE, folder=self.directory, run="")
-        host = self.host_part()
+        files = self.host_files()
+        host = self._put_lifeboat(files) if self.uses_lifeboat else pack(files)
         with slots.writable(self.runner, self.dispatch):
             self._put(host)
         return changes
@@ -99,7 +105,30 @@ class Staging:
             for name, part in parts.items()
         }
 
-    def host_part(self) -> bytes:
+    @property
+    def uses_lifeboat(self) -> bool:
+        return bool(self.plan["lifeboat"]["used"])
+
+    def _is_stowed(self) -> bool:
+        found = berth.read_document(self.directory)
+        return found is not None and (found.run_id, found.plan_digest) == (self.plan["run_id"], self.plan["digest"])
+
+    @property
+    def _lifeboat_bytes(self) -> int:
+        return int(self.plan["lifeboat"]["needed_bytes"])
+
+    def _put_lifeboat(self, files: Mapping[str, bytes]) -> bytes:
+        """Give slot B up, and put the lifeboat into its place; return the host's part, which describes it."""
+        layout = ResolvedLayout.from_document(self.plan["layout"])
+        node = identity.find(self.runner, self.plan["disk"], new_disk_guid=layout.disk_guid)
+        slot_b.give_up(self.runner, node, layout, self.plan["run_id"], self.dispatch)
+        ground = berth.ground_of(self.runner, self.plan, self.directory.parent)
+        artefacts = self.artefacts()
+        sources = {name: artefacts[name].target for name in ("kernel", "initrd")}
+        sources["payload"] = artefacts["archive"].target
+        return StagedLifeboat(berth.Berth(self.plan, ground), self.directory, sources, files).put()
+
+    def host_files(self) -> dict[str, bytes]:
         """Return the host's own part of the initramfs: plan, capture, proof, and the sectors of the old disk."""
         path = self.directory / evidence.ARCHIVE
         try:
@@ -112,7 +141,7 @@ class Staging:
         read_capture(self.directory / CAPTURE)
         capture = (self.directory / CAPTURE).read_bytes()
         text = json.dumps(self.plan, sort_keys=True, indent=1) + "\n"
-        return pack({PLAN: text.encode("ascii"), CAPTURE: capture, **pieces, **self.extra})
+        return {PLAN: text.encode("ascii"), CAPTURE: capture, **pieces, **self.extra}
 
     def _boot_files(self) -> dict[str, Artefact]:
         found = self.artefacts()
@@ -180,6 +209,7 @@ def disarm(
         fetch.shred(folder / once.HOST_CPIO)
         shutil.rmtree(folder, ignore_errors=True)
         settle(dispatch)
+    release(runner, directory.parent, directory)
     fetch.shred(directory / CAPTURE)
     shutil.rmtree(directory, ignore_errors=True)
     sync_directory(directory.parent)

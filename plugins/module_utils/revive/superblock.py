@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 import uuid as uuids
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 #: Where the superblock begins in the partition, and how much of it is read.
 OFFSET = 1024
@@ -107,6 +107,20 @@ def read(head: bytes) -> Superblock | None:
         inode_bytes=inode_bytes,
         features=tuple(features),
         unknown=tuple(unknown),
+    )
+
+
+def shrunk(made: Superblock, blocks: int) -> Superblock:
+    """Return the file system with fewer blocks and as many inodes in each group, so that growing gives the old one."""
+    if blocks >= made.blocks:
+        return made
+    per_group = 8 * made.block_bytes
+    groups, fewer = -(-made.blocks // per_group), -(-blocks // per_group)
+    return replace(
+        made,
+        blocks=blocks,
+        inodes=made.inodes // groups * fewer,
+        reserved=made.reserved * blocks // made.blocks,
     )
 
 

@@ -64,14 +64,24 @@ def volumes(work: Work) -> None:
     """Make the old root's file system as it was: UUID, label, features, size."""
     runner, root = work.machine.runner, work.plan["old"]["root"]
     work.step("map", lambda: work.parts.map_root(runner, work.node, NAME, root), always=True)
+    # Whole or not at all: what a cut left of a half made one is made anew.
     work.step("volumes", lambda: work.parts.make_old_root(runner, DEVICE, root))
     work.step("settle", work.machine.settle)
 
 
 def restore_(work: Work) -> None:
+    if work.lifeboat is not None and work.begun("restore"):
+        work.step("fresh", lambda: _make_fresh(work), always=True)
     work.step("mount", lambda: _mount(work), always=True)
     work.step("restore", lambda: restore.restore(work))
-    work.step("free_memory", lambda: restore.free_memory(work))
+    if work.lifeboat is None:
+        work.step("free_memory", lambda: restore.free_memory(work))
+
+
+def _make_fresh(work: Work) -> None:
+    """Make the file system once more: what a cut left of a half restore is not worth to be looked at."""
+    mounting.unmount(work.machine, work.machine.places.new)
+    work.parts.make_old_root(work.machine.runner, DEVICE, work.plan["old"]["root"])
 
 
 def _mount(work: Work) -> None:

@@ -139,7 +139,7 @@ def test_every_finding_comes_at_once(tmp_path):
     host = present(facts={"firmware": "uefi"}, slot="b")
     judged = judge(host, saved.load(folder), MANIFEST, load({**OPTIONS, "lifeboat": "", "signed_by": ""}))
     assert refusals(judged) == [
-        *("revive.firmware", "revive.slot", "revive.root_not_plain", "revive.not_saved", "revive.lifeboat"),
+        *("revive.firmware", "revive.slot", "revive.root_not_plain", "revive.not_saved", "revive.lifeboat_no_room"),
     ]
     warned = [one["id"] for one in judged["findings"] if one["severity"] == "warn"]
     assert warned == ["revive.digest_unknown", "revive.unsigned", "revive.everything_goes"]
@@ -150,10 +150,15 @@ def test_a_damaged_archive_is_refused(found):
     assert refusals(judged) == ["revive.archive_damaged"]
 
 
-@pytest.mark.parametrize("wish", ["required", "auto", ""])
-def test_to_go_without_a_lifeboat_must_be_said(found, wish):
+@pytest.mark.parametrize(
+    ("wish", "found_ids"),
+    [("required", ["revive.lifeboat_no_room"]), ("", ["revive.lifeboat_no_room"]), ("auto", [])],
+)
+def test_to_go_without_a_lifeboat_must_be_said(found, wish, found_ids):
+    """The archive of this test unpacks to nothing, so that no room can be promised."""
     judged = judge(present(), found, MANIFEST, load({**OPTIONS, "lifeboat": wish}))
-    assert refusals(judged) == ["revive.lifeboat"]
+    assert refusals(judged) == found_ids
+    assert ("revive.lifeboat_left_out" in [one["id"] for one in judged["findings"]]) == (wish == "auto")
 
 
 def test_options_of_a_survey():

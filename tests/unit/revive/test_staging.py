@@ -10,6 +10,8 @@ import json
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slots
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import stow
+from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document
 from ansible_collections.dualroot.migrate.plugins.module_utils.revive import once, saved, staging
 from ansible_collections.dualroot.migrate.plugins.module_utils.revive.judge import judge
@@ -21,6 +23,7 @@ from .evidence import lay
 from .test_judge import MANIFEST, OPTIONS, present
 
 CONFIG = '# the dispatcher\nset dr_disk="$root"\n'
+MIB = 1 << 20
 KERNEL, INITRD = b"kernel", b"initrd" * 10
 
 
@@ -122,6 +125,37 @@ def test_disarming_leaves_the_dispatcher_as_it_was(place):
     assert place.config.read_text() == CONFIG
     assert not (place.dispatch / "restore").exists() and not place.stage.exists()
     assert staging.disarm(runner, place.dispatch, place.stage) == []
+
+
+def test_the_lifeboat_lies_in_the_place_of_slot_b(place, tmp_path, monkeypatch):
+    """Slot B is given up first; what the host's part describes is what lies on the disk."""
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 * MIB)
+    gap = [40 * MIB, 16 * MIB]
+    wish = {"wish": "required", "used": True, "needed_bytes": gap[1], "allowed": [gap], "gaps": [gap], "swaps": []}
+    content = {name: value for name, value in place.plan.items() if name != "digest"}
+    place.plan = document.freeze({**content, "lifeboat": wish})
+    done = []
+    monkeypatch.setattr(staging.identity, "find", lambda runner, disk, new_disk_guid: str(image))
+    monkeypatch.setattr(staging.slot_b, "give_up", lambda runner, node, layout, run_id, dispatch: done.append(run_id))
+
+    def ground_of(runner, plan, folder):
+        assert done == ["r2"]
+        return stow.Ground(str(image), None, tmp_path / "lifeboat", (Extent(*gap),), ())
+
+    monkeypatch.setattr(staging.berth, "ground_of", ground_of)
+    assert "lifeboat" in whats(place.staging().apply())
+    lifeboat = staging.berth.read_document(place.stage)
+    assert (lifeboat.run_id, lifeboat.plan_digest) == ("r2", place.plan["digest"])
+    for name, wanted in (("kernel", KERNEL), ("initrd", INITRD), ("payload", b"archive")):
+        start = lifeboat.part(name).extents[0].start
+        assert image.read_bytes()[start : start + len(wanted)] == wanted
+    host = (place.dispatch / "restore/host.cpio").read_bytes()
+    start = lifeboat.part("host").extents[0].start
+    assert image.read_bytes()[start : start + len(host)] == host
+    assert b"etc/dualroot/lifeboat.json" in host
+    assert place.staging().pending() == []
 
 
 def test_the_kernel_line(place):

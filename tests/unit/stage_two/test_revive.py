@@ -20,6 +20,7 @@ ROOT = {
     "label": "",
     "options": ["-b", "4096"],
     "blocks": 3840,
+    "grown": 3840,
     "block_bytes": 4096,
 }
 
@@ -133,6 +134,59 @@ def test_no_recovery_system_is_copied(tmp_path):
     stage.run()
     assert ("load", "payload", "done") in stage.journal
     assert not any(step == "environment" for _phase, step, _event in stage.journal)
+
+
+def with_lifeboat(tmp_path):
+    wish = {"wish": "required", "used": True, "needed_bytes": 1, "allowed": [], "gaps": [], "swaps": []}
+    stage = make(tmp_path, plan(lifeboat=wish))
+    stage.give_lifeboat()
+    return stage
+
+
+def cut(stage):
+    stage.cut()
+    line = f"dualroot.mode=restore dualroot.run={stage.plan['run_id']} dualroot.resume=1 gpt panic=30\n"
+    stage.write("proc/cmdline", line)
+
+
+def test_with_a_lifeboat_control_is_taken_and_nothing_is_held_in_memory(tmp_path):
+    stage = with_lifeboat(tmp_path).go()
+    assert stage.run() == 0
+    calls = stage.parts.calls
+    assert calls.index("prepare_lifeboat /dev/vda") < calls.index("take_control /dev/vda")
+    assert calls.index("take_control /dev/vda") < calls.index("tear_down /dev/vda") < calls.index("put_back 0 3")
+    assert stage.mounts == []
+    assert result_of(stage)["lifeboat"] is True
+
+
+def test_a_cut_in_the_restore_makes_the_file_system_anew(tmp_path):
+    stage = with_lifeboat(tmp_path).go()
+    stage.parts.faults[f"restore new {stage.plan['payload']['sha256'][:4]}"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        stage.run()
+    cut(stage)
+    assert stage.run() == 0
+    name = "dualroot-old-root"
+    calls = stage.parts.calls
+    assert calls[calls.index(f"map {name} 1") :][:3] == [
+        f"map {name} 1",
+        f"make /dev/mapper/{name} 3840",
+        f"restore new {stage.plan['payload']['sha256'][:4]}",
+    ]
+    assert calls[-1] == "put_back 0 3"
+    assert "tear_down /dev/vda" not in calls
+    assert result_of(stage)["resumed"] == 1
+
+
+def test_a_cut_before_lba_0_goes_on_with_the_sectors(tmp_path):
+    stage = with_lifeboat(tmp_path).go()
+    stage.parts.faults["put_back 0 3"] = [KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        stage.run()
+    cut(stage)
+    assert stage.run() == 0
+    assert not any(call.startswith(("make ", "restore ")) for call in stage.parts.calls)
+    assert stage.parts.calls[-1] == "put_back 0 3"
 
 
 def test_without_a_go_nothing_is_written_and_the_slot_comes_back(tmp_path):

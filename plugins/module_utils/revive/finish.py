@@ -1,0 +1,67 @@
+# Copyright: the dualroot.migrate authors
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""In the old system again: overwrite the lifeboat, which holds keys of the host, and let the root grow to what it was.
+
+In this order: as soon as the file system has grown over the place of the lifeboat, its bytes are the file system's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..disk import identity, sysfs
+from ..disk.nodes import partition_node
+from ..faults import revive as kinds
+from ..faults.fault import Fault
+from ..lifeboat.disk import write_extent
+from ..runner import Runner
+from . import superblock
+
+_CHUNK = 1 << 20
+_HEAD = 8192
+
+
+def pending(runner: Runner, plan: Mapping[str, Any], root: Path = sysfs.ROOT) -> str:
+    """Return the partition whose file system has to grow, empty where it is what it was.
+
+    Raises ``disk.*`` where the disk is not surely the planned one, ``revive.not_old_system``.
+    """
+    return _look(runner, plan, root)[1]
+
+
+def _look(runner: Runner, plan: Mapping[str, Any], root: Path) -> tuple[str, str]:
+    old = plan["old"]["root"]
+    node = identity.find(runner, {**plan["disk"], "table_id": "", "root_uuid": old["uuid"]}, root=root)
+    name = sysfs.kernel_name(node, root)
+    numbers = [part.number for part in sysfs.partitions(name, root) if part.start_bytes == old["start"]]
+    if len(numbers) != 1:
+        raise Fault(kinds.NOT_REVIVED, problem=f"No partition of {node} begins where the old root did")
+    device = partition_node(node, numbers[0])
+    found = _read(device, root)
+    return node, device if found.blocks < old["grown"] else ""
+
+
+def finish(runner: Runner, plan: Mapping[str, Any], root: Path = sysfs.ROOT) -> str:
+    """Do what is pending and return the partition that has grown; a second call finds nothing."""
+    node, device = _look(runner, plan, root)
+    if not device:
+        return ""
+    old = plan["old"]["root"]
+    end = old["start"] + _read(device, root).bytes
+    disk = root / node.lstrip("/")
+    for first, length in plan["lifeboat"]["gaps"]:
+        # What begins before the end of the file system belongs to it already.
+        for start in range(first, first + length if first >= end else first, _CHUNK):
+            write_extent(disk, start, bytes(min(_CHUNK, first + length - start)))
+    runner.run(["resize2fs", device, str(old["grown"])])
+    return device
+
+
+def _read(device: str, root: Path) -> superblock.Superblock:
+    with (root / device.lstrip("/")).open("rb", buffering=0) as stream:
+        found = superblock.read(stream.read(_HEAD))
+    if found is None:
+        raise Fault(kinds.NOT_REVIVED, problem=f"{device} holds no ext4")
+    return found
