@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.revive import disk, old_disk, superblock
+from ansible_collections.dualroot.migrate.plugins.module_utils.revive import disk, old_disk, saved, superblock
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandRunner
 from ansible_collections.dualroot.migrate.plugins.module_utils.snapshot import evidence
 
@@ -141,3 +141,12 @@ def test_a_root_that_was_made_smaller_at_first_grows_to_what_it_was(
     assert abs(grown.reserved - old.reserved) <= old.blocks // 1000
     assert set(grown.features) == set(old.features)
     subprocess.run(["e2fsck", "-f", "-n", str(image)], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("program", ["gzip", "zstd"])
+def test_what_an_archive_unpacks_to_is_counted(tmp_path: Path, program: str) -> None:
+    path = tmp_path / "archive"
+    path.write_bytes(subprocess.run([program, "-c"], input=b"x" * 3_000_000, capture_output=True, check=True).stdout)
+    assert saved.unpacked_bytes(CommandRunner(), path, program) == 3_000_000
+    path.write_bytes(path.read_bytes()[:-9])
+    assert saved.unpacked_bytes(CommandRunner(), path, program) == 0

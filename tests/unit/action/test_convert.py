@@ -242,3 +242,27 @@ def test_the_log_of_stage_two_is_kept_while_it_can_be_read(convert, tmp_path):
     assert (folder / "stage-two.log").stat().st_mode & 0o777 == 0o600
     assert json.loads((folder / "journal.json").read_text()) == [json.loads(JOURNAL)]
     assert "log" not in result.all
+
+
+def restoring(state, **status):
+    body = {"run_id": "r", "state": state, "phase": "seal", "plan_digest": "d", "mode": "restore", **status}
+    return Answer(boot_id="two", uptime=20.0, arguments={"mode": "restore", "run": "r"}, status=body)
+
+
+SLOT = Answer(boot_id="slot", uptime=900.0, arguments={"slot": "a", "run": "r1"})
+
+
+def test_a_restore_leads_from_a_slot_to_the_old_system(convert):
+    host = Host(SLOT, SLOT, DARK, restoring("awaiting"), restoring("sealed"), DARK, AGAIN)
+    result = convert(host, plan={**PLAN, "mode": "restore"})
+    assert (result.outcome, result.slot, result.fault, result.changed) == ("restored", None, None, True)
+    assert result.boot_ids == {"old": "slot", "stage_two": "two", "new": "again"}
+    assert result.downtime_seconds > 0
+
+
+def test_a_restore_that_fails_is_told_from_what_lies_in_the_slot(convert):
+    back = Answer(boot_id="slot2", uptime=5.0, arguments={"slot": "a", "run": "r1"})
+    left = (JOURNAL, json.dumps({"fault": FAULT}))
+    result = convert(Host(SLOT, DARK, back), plan={**PLAN, "mode": "restore"}, left_behind=left)
+    assert result.failed
+    assert (result.outcome, result.fault) == ("returned", FAULT)
