@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..boot import grub_bios
-from ..disk import kernel, sysfs
+from ..disk import sysfs
 from ..faults import boot as boot_kinds
 from ..faults import revive as kinds
 from ..faults.fault import Fault
@@ -49,13 +49,14 @@ def deactivate(runner: Runner, resolved: ResolvedLayout) -> None:
         runner.run(["lvm", "vgchange", "--activate", "n", group.name], accept=(0, 5))
 
 
-def forget_table(
-    runner: Runner, node: str, resolved: ResolvedLayout, cleared: Sequence[Sequence[int]], *, root: Path = sysfs.ROOT
-) -> None:
-    """Overwrite what would outlive the old table, and let the kernel forget the partitions of the converted disk."""
-    for start, length in cleared:
+def clear(node: str, places: Sequence[Sequence[int]]) -> None:
+    """Overwrite what would outlive the old table.
+
+    The kernel keeps the partitions of the converted disk until the restart. They are in nobody's way: nothing holds
+    them, and after a cut it has them anyhow, because their table goes with the last sectors only.
+    """
+    for start, length in places:
         grub_bios.write_through(node, start, bytes(length))
-    kernel.forget(runner, node, [part.number for part in resolved.partitions], root)
 
 
 def map_root(runner: Runner, node: str, name: str, place: Mapping[str, Any], *, root: Path = sysfs.ROOT) -> None:

@@ -284,12 +284,10 @@ class Parts:
 
         check(runner, node, resolved, old)
 
-    def forget_table(
-        self, runner: Runner, node: str, resolved: ResolvedLayout, cleared: Sequence[Sequence[int]]
-    ) -> None:
-        from ..revive.disk import forget_table
+    def clear(self, node: str, places: Sequence[Sequence[int]]) -> None:
+        from ..revive.disk import clear
 
-        forget_table(runner, node, resolved, cleared)
+        clear(node, places)
 
     def map_root(self, runner: Runner, node: str, name: str, place: Document) -> None:
         from ..revive.disk import map_root

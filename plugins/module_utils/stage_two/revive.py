@@ -57,7 +57,7 @@ def partition_(work: Work) -> None:
     runner, old = work.machine.runner, work.plan["old"]
     work.step("no_return", lambda: partition.pass_return(work))
     work.step("signatures", lambda: work.parts.tear_down(runner, work.node, (), ()))
-    work.step("table", lambda: work.parts.forget_table(runner, work.node, work.resolved, old["cleared"]))
+    work.step("table", lambda: work.parts.clear(work.node, old["cleared"]))
 
 
 def volumes(work: Work) -> None:

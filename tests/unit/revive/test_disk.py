@@ -77,7 +77,7 @@ def test_what_is_put_back_is_read_back(tmp_path):
 def test_the_backup_of_the_converted_table_goes(tmp_path):
     path = tmp_path / "disk"
     path.write_bytes(b"y" * 4096)
-    disk.forget_table(FakeRunner(), str(path), resolved(), [[3072, 1024]], root=tmp_path)
+    disk.clear(str(path), [[3072, 1024]])
     assert path.read_bytes() == b"y" * 3072 + bytes(1024)
 
 

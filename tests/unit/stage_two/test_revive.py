@@ -60,8 +60,8 @@ class Parts(FakeParts):
     def check_revival(self, runner, node, layout, old):
         self._call(f"check_revival {node}")
 
-    def forget_table(self, runner, node, layout, cleared):
-        self._call(f"forget_table {cleared[0][0] // MIB}")
+    def clear(self, node, places):
+        self._call(f"clear {places[0][0] // MIB}")
 
     def map_root(self, runner, node, name, place):
         self._call(f"map {name} {place['start'] // MIB}")
@@ -105,7 +105,7 @@ def test_the_old_system_comes_back_and_lba_0_is_last(tmp_path):
         "deactivate",
         "disk_users /dev/vda",
         "tear_down /dev/vda",
-        "forget_table 8",
+        "clear 8",
         f"map {name} 1",
         f"make /dev/mapper/{name} 3840",
         f"restore new {stage.plan['payload']['sha256'][:4]}",
