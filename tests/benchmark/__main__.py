@@ -87,12 +87,12 @@ def pour(machine: Machine, content: bytes, command: str) -> None:
 def show(figures: dict[str, Any]) -> None:
     result, restores = figures["result"], figures["restores"]
     # With a lifeboat the payload is never held in memory, so nothing is to be taken off.
-    held, bar = (0, 400) if result.get("lifeboat") else (result["payload_bytes"], 250)
+    held, most = (0, 400) if result.get("lifeboat") else (result["payload_bytes"], 250)
     beside_payload = (result["peak_ram_bytes"] - held) / MIB
     downtime = result["downtime_seconds"]
     engine, pipe, xz = (median(restores[name]) for name in ("engine", "zstd_pipe", "tar_xz"))
     print(f"payload                          {result['payload_bytes'] / MIB:8.1f} MiB")
-    print(f"peak RAM beside the payload      {beside_payload:8.1f} MiB   bar: at most {bar}")
+    print(f"peak RAM beside the payload      {beside_payload:8.1f} MiB   bar: at most {most}")
     print(f"convert initrd                   {figures['initrd_bytes'] / MIB:8.1f} MiB   bar: at most 60")
     print(f"restore: plain pipe / engine     {pipe / engine:8.2f}       bar: at least 0.9")
     print(f"restore: tar -xJ / engine        {xz / engine:8.2f}       bar: at least 4")

@@ -57,7 +57,7 @@ TABLE = {
 def test_choice(disk: Disk, name: str) -> None:
     values, expected = TABLE[name]
     disk.set_state(**values)
-    assert [(boot.choice, boot.started) for boot in (disk.boot() for _ in expected)] == expected
+    assert [(boot.choice, boot.started) for boot in (disk.boot() for _turn in expected)] == expected
 
 
 def test_slot_gets_its_root_and_the_arguments_of_the_host(disk: Disk) -> None:
@@ -137,7 +137,7 @@ def test_trial_without_kernel_or_initramfs_takes_the_good_slot(disk: Disk, lost:
     (disk.roots["b"] / "boot" / lost).unlink()
     disk.make_root("b")
     disk.set_state(order="b a", b="trying", tries="2")
-    boots = [disk.boot() for _ in range(3)]
+    boots = [disk.boot() for _turn in range(3)]
     assert all("slot b cannot be loaded" in boot.text for boot in boots[:2])
     assert [(boot.choice, boot.started) for boot in boots] == [
         ("b trying-1-left", "a"),
@@ -180,7 +180,7 @@ def test_dispatcher_that_is_gone_starts_again_and_never_prompts(disk: Disk) -> N
 def test_unwritable_state_boots_no_untested_slot(disk: Disk, values: dict[str, str]) -> None:
     disk.set_state(**values)
     before = disk.state()
-    for _ in range(2):
+    for _turn in range(2):
         boot = disk.boot(read_only=True)
         assert (boot.choice, boot.started) == ("a good", "a")
     # The fault was there: the same disk, writable, does boot the untested slot.
@@ -192,7 +192,7 @@ def test_first_copy_damaged(disk: Disk) -> None:
     disk.set_state(order="b a", b="trying", tries="2")
     (disk.dispatch / "state").write_bytes(b"\0" * 1024)
     disk.make_dispatch()
-    boots = [disk.boot() for _ in range(3)]
+    boots = [disk.boot() for _turn in range(3)]
     assert [boot.choice for boot in boots] == ["b trying-1-left", "b trying-0-left", "a good"]
     assert "state=(hd0,gpt2)/state.copy" in boots[0].text
 

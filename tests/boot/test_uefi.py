@@ -37,7 +37,7 @@ def uefi_disk(prepared_uefi: UefiDisk, tmp_path: Path) -> UefiDisk:
 
 def test_trial_and_fallback_and_the_state_is_written(uefi_disk: UefiDisk) -> None:
     uefi_disk.set_state(order="b a", a="good", b="trying", tries="1")
-    boots = [uefi_disk.boot_uefi() for _ in range(2)]
+    boots = [uefi_disk.boot_uefi() for _turn in range(2)]
     assert [(boot.choice, boot.started) for boot in boots] == [("b trying-0-left", "b"), ("a good", "a")]
     assert uefi_disk.state().tries == 0
     # What a slot on trial gets beside is the dispatcher's own test; this is the line of a good one.

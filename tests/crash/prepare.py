@@ -161,7 +161,7 @@ def _load(combo: Combo, folder: Path, engine: str) -> Prepared:
     journal = _journal(folder)
     marks, variables, _seconds = json.loads((folder / "marks.json").read_text())
     log = WriteLog(folder / "stage-two.log")
-    steps = states.steps_by_journal(log, journal, [(position, line) for position, line in marks])
+    steps = states.steps_by_journal(log, journal, list(marks))
     saved = [(before, after, folder / "variables" / name) for before, after, name in variables]
     recordings = {"stage-two": Recording("stage-two", folder / "staged.img", log, steps, saved)}
     if entries_so_far(folder / "stage-one.log"):
@@ -180,7 +180,7 @@ def _journal(folder: Path) -> list[tuple[int, int]]:
     if not path.exists():
         return []
     document = json.loads(path.read_text())
-    return [(start, length) for start, length in document["parts"]["journal"]["extents"]]
+    return [tuple(extent) for extent in document["parts"]["journal"]["extents"]]
 
 
 def again(prepared: Prepared, at: states.Point) -> Recording:
@@ -200,6 +200,6 @@ def again(prepared: Prepared, at: states.Point) -> Recording:
         (folder / "ready").write_text("")
     marks, variables = json.loads((folder / "marks.json").read_text())
     log = WriteLog(folder / "log")
-    steps = states.steps_by_journal(log, prepared.journal, [(position, line) for position, line in marks])
+    steps = states.steps_by_journal(log, prepared.journal, list(marks))
     saved = [(before, after, folder / name) for before, after, name in variables]
     return Recording(folder.name, folder / "base.img", log, steps, saved)

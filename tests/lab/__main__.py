@@ -87,7 +87,7 @@ def do_stop(arguments: argparse.Namespace) -> None:
     find(arguments.name).stop()
 
 
-def do_list(_: argparse.Namespace) -> None:
+def do_list(_arguments: argparse.Namespace) -> None:
     for machine in machines():
         number = machine.process_id()
         state = f"running, process {number}, port {machine.port}" if number else "stopped"

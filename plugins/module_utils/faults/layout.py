@@ -64,5 +64,13 @@ NO_ROOM_BESIDE_OLD = FaultKind(
     how="Free space on the old root, make the sizes of the layout smaller, or enlarge the disk, each by at least"
     " {missing}; or set dualroot_keep_old: none.",
 )
-KINDS = (INVALID, DISK_TOO_SMALL, GROUP_TOO_SMALL, UNREADABLE, NO_ESP, NO_ROOM_BESIDE_ESP,
-    OLD_NOT_BESIDE, NO_ROOM_BESIDE_OLD)  # fmt: skip
+KINDS = (
+    INVALID,
+    DISK_TOO_SMALL,
+    GROUP_TOO_SMALL,
+    UNREADABLE,
+    NO_ESP,
+    NO_ROOM_BESIDE_ESP,
+    OLD_NOT_BESIDE,
+    NO_ROOM_BESIDE_OLD,
+)

@@ -131,7 +131,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 def test_prepared_the_old_system_still_starts(host: Host) -> None:
     before = host.order(), host.loaders()
-    for _ in range(2):
+    for _turn in range(2):
         host.call("prepare_lifeboat", lifeboat())
     assert (host.order(), host.loaders()) == before
     assert host.own("grubx64.efi") == NEW
@@ -142,7 +142,7 @@ def test_prepared_the_old_system_still_starts(host: Host) -> None:
 
 def test_control_is_taken_by_one_write_of_the_order(host: Host) -> None:
     host.call("prepare_lifeboat", lifeboat())
-    for _ in range(2):
+    for _turn in range(2):
         host.call("take_control", lifeboat())
     assert host.writes == ["0009,0001,0000"]
     assert host.order() == ("0009", "0001", "0000")
@@ -162,7 +162,7 @@ def test_after_the_return_no_way_leads_to_the_old_system(host: Host) -> None:
     host.call("prepare_lifeboat", lifeboat())
     host.call("take_control", lifeboat())
     assert host.loaders()
-    for _ in range(2):
+    for _turn in range(2):
         host.call("settle_after_return")
     assert host.loaders() == set()
     assert (host.esp / "EFI/BOOT/BOOTX64.EFI").read_bytes() == NEW

@@ -95,7 +95,7 @@ def test_a_cached_base_needs_no_packages_and_gets_the_engine_behind_it(tmp_path:
 
 def test_what_ansible_alone_needs_stays_out_of_stage_two(tmp_path: Path, cached: Path) -> None:
     build(tmp_path, cached)
-    packed, _ = environment.pack_program(
+    packed, _files = environment.pack_program(
         FakeRunner(handler=zstd), tmp_path / "engine", tmp_path / "init", 1000, tmp_path
     )
     root = packed.parent / "program"

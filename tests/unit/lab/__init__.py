@@ -1,2 +1,0 @@
-# Copyright: the dualroot.migrate authors
-# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)

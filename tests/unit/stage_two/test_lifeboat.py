@@ -213,7 +213,7 @@ def test_progress_forgives_earlier_starts(tmp_path: Path) -> None:
 
 def test_a_fault_after_the_return_is_in_the_journal_on_the_disk(tmp_path: Path) -> None:
     stage = stage_of(tmp_path)
-    stage.parts.faults["ensure_volumes /dev/vda"] = [broken("lvm") for _ in range(3)]
+    stage.parts.faults["ensure_volumes /dev/vda"] = [broken("lvm") for _turn in range(3)]
     stage.at.append((stage.now + 5000, (stage.places.run / "retry").touch))
     assert stage.run() == 0
     lifeboat = lifeboat_of(stage.plan)
@@ -248,7 +248,7 @@ def test_a_disk_that_is_gone_after_a_cut_is_waited_for(tmp_path: Path) -> None:
     stage = stage_of(tmp_path)
     cut_at(stage, "tear_down /dev/vda")
     stage.cut()
-    stage.parts.faults["find_lifeboat S1"] = [broken("no disk") for _ in range(3)]
+    stage.parts.faults["find_lifeboat S1"] = [broken("no disk") for _turn in range(3)]
     stage.at.append((stage.now + 5000, (stage.places.run / "retry").touch))
     assert stage.run() == 0
     assert stage.reboots == 1
@@ -258,7 +258,7 @@ def test_a_disk_that_comes_back_later_is_found_without_a_person(tmp_path: Path) 
     stage = stage_of(tmp_path)
     cut_at(stage, "tear_down /dev/vda")
     stage.cut()
-    stage.parts.faults["find_lifeboat S1"] = [broken("no disk") for _ in range(7)]
+    stage.parts.faults["find_lifeboat S1"] = [broken("no disk") for _turn in range(7)]
     began = stage.now
     assert stage.run() == 0
     assert (stage.reboots, stage.status["fault"]) == (1, None)

@@ -267,7 +267,7 @@ def test_a_step_past_return_is_tried_three_times(tmp_path: Path) -> None:
 
 def test_past_return_it_holds_until_asked_to_go_on(tmp_path: Path) -> None:
     stage = Stage(tmp_path).go()
-    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _ in range(4)]
+    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _turn in range(4)]
     seen: list[dict[str, object]] = []
 
     def person() -> None:
@@ -288,7 +288,7 @@ def test_past_return_it_holds_until_asked_to_go_on(tmp_path: Path) -> None:
 def test_while_it_holds_it_tries_to_be_reachable(tmp_path: Path) -> None:
     stage = Stage(tmp_path, plan(attended=False))
     stage.parts.faults["network"] = [broken(), broken()]
-    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _ in range(3)]
+    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _turn in range(3)]
     stage.at.append((stage.now + 500, (stage.places.run / "retry").touch))
 
     assert stage.run() == 0

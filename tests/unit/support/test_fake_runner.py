@@ -15,7 +15,7 @@ from tests.support.fake_runner import Answers, FakeRunner, failed
 def test_answers_and_calls():
     runner = FakeRunner({("a", "1"): {"x": 1}, ("b",): Answers(["one", "two"]), ("c",): failed(3, "no")})
     assert runner.run(["a", "1"]).json() == {"x": 1}
-    assert [runner.run(["b"]).text for _ in range(3)] == ["one", "two", "two"]
+    assert [runner.run(["b"]).text for _turn in range(3)] == ["one", "two", "two"]
     assert runner.run(["c"], accept=(0, 3)).returncode == 3
     with pytest.raises(CommandFailed):
         runner.run(["c"])
