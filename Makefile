@@ -66,7 +66,7 @@ PLAYBOOKS = tests/tools/test_slot_playbooks.py
 
 # One worker for each processor; machines are not tested this way, for each of them keeps one busy.
 unit: $(INSTALLED)
-	$(PYTEST) -n auto tests/unit tests/tools --ignore=$(PLAYBOOKS)
+	$(PYTEST) -n auto --dist loadgroup tests/unit tests/tools --ignore=$(PLAYBOOKS)
 
 # The oldest ansible-core that is promised runs the same unit tests.
 unit-2.18: $(INSTALLED)
