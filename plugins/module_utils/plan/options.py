@@ -1,10 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the operator and the inventory say about a run, with their types made sure of.
-
-Ansible hands over strings and empty strings (surveys, extra variables), so every value is brought
-to its type in one place; a value that cannot be is named with its path.
-"""
+"""What the operator and the inventory say about a run, with their types made sure of."""
 
 from __future__ import annotations
 
@@ -12,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .. import option_values
 from ..faults import plan as kinds
 from ..faults.fault import Fault
 
 #: Seconds that a plan is good for, unless told otherwise: one maintenance day.
 LIFETIME = 86400
-_YES = frozenset({"true", "yes", "on", "1", "y", "t"})
 #: Boot method and snapshot provider are judged by findings, which say more. A misspelt wish for a
 #: lifeboat must not pass for none.
 _CHOICES = {
@@ -26,7 +22,6 @@ _CHOICES = {
     "keep_old": ("required", "auto", "none"),
 }
 _SECONDS = ("go_timeout", "lifetime")
-_NO = frozenset({"false", "no", "off", "0", "n", "f"})
 
 
 @dataclass(frozen=True)
@@ -65,20 +60,8 @@ class Options:
 def load(document: Mapping[str, Any]) -> Options:
     """Return the options of a document; raises ``Fault`` ``plan.options_invalid`` with every bad variable."""
     problems: list[str] = []
-    values: dict[str, Any] = {}
-    for name, default in _defaults().items():
-        value = document.get(name)
-        if value is None or value == "" or value == []:
-            if name in ("run_id", "host", "now"):
-                problems.append(f"{variable(name)}: missing")
-            continue
-        try:
-            values[name] = _cast(value, default)
-        except (TypeError, ValueError) as error:
-            problems.append(f"{variable(name)}: {error}")
-    for name in document:
-        if name not in Options.__dataclass_fields__:
-            problems.append(f"{variable(name)}: unknown option")
+    example = Options(run_id="", host="", now=0)
+    values = option_values.read(document, example, ("run_id", "host", "now"), problems, variable)
     problems += [
         f"{variable(name)}: {values[name]!r} is not one of {', '.join(allowed)}"
         for name, allowed in _CHOICES.items()
@@ -94,26 +77,4 @@ def load(document: Mapping[str, Any]) -> Options:
 
 def variable(name: str) -> str:
     """Return the name by which an operator knows this option."""
-    return f"dualroot_{'plan_' if name == 'lifetime' else ''}{name}"
-
-
-def _defaults() -> dict[str, Any]:
-    example = Options(run_id="", host="", now=0)
-    return {name: getattr(example, name) for name in Options.__dataclass_fields__}
-
-
-def _cast(value: Any, default: Any) -> Any:
-    if isinstance(default, bool):
-        text = str(value).strip().lower()
-        if text in _YES or text in _NO:
-            return text in _YES
-        raise ValueError(f"neither true nor false: {value!r}")
-    if isinstance(default, int):
-        return int(value)
-    if isinstance(default, tuple):
-        return tuple(value.split()) if isinstance(value, str) else tuple(str(item) for item in value)
-    if default is None:
-        if not isinstance(value, Mapping):
-            raise TypeError(f"not a mapping: {value!r}")
-        return value
-    return str(value).strip()
+    return option_values.variable_of(f"plan_{name}" if name == "lifetime" else name)

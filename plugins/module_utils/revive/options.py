@@ -5,15 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
+from .. import option_values
 from ..faults import plan as kinds
 from ..faults.fault import Fault
 
-_YES = frozenset({"true", "yes", "on", "1", "y", "t"})
-_NO = frozenset({"false", "no", "off", "0", "n", "f"})
-_REQUIRED = ("run_id", "host")
 _LIFEBOATS = ("required", "auto", "none")
 
 
@@ -37,19 +35,7 @@ class Options:
 def load(document: Mapping[str, Any]) -> Options:
     """Return the options of a document; raises ``Fault`` ``plan.options_invalid`` with every bad variable."""
     problems: list[str] = []
-    values: dict[str, Any] = {}
-    for one in fields(Options):
-        value = document.get(one.name)
-        if value is None or value in ("", []):
-            if one.name in _REQUIRED:
-                problems.append(f"dualroot_{one.name}: missing")
-            continue
-        try:
-            values[one.name] = _cast(value, str(one.type))
-        except (TypeError, ValueError) as error:
-            problems.append(f"dualroot_{one.name}: {error}")
-    known = {one.name for one in fields(Options)}
-    problems += [f"dualroot_{name}: unknown option" for name in document if name not in known]
+    values = option_values.read(document, Options(run_id="", host=""), ("run_id", "host"), problems)
     if values.get("lifeboat", "none") not in _LIFEBOATS:
         # A misspelt wish for a lifeboat must not pass for none.
         problems.append(f"dualroot_lifeboat: {values['lifeboat']!r} is not one of {', '.join(_LIFEBOATS)}")
@@ -59,16 +45,3 @@ def load(document: Mapping[str, Any]) -> Options:
     if problems:
         raise Fault(kinds.OPTIONS, problems="; ".join(problems))
     return Options(**values)
-
-
-def _cast(value: Any, kind: str) -> Any:
-    if kind == "bool":
-        text = str(value).strip().lower()
-        if text in _YES or text in _NO:
-            return text in _YES
-        raise ValueError(f"neither true nor false: {value!r}")
-    if kind == "int":
-        return int(value)
-    if kind.startswith("tuple"):
-        return tuple(value.split()) if isinstance(value, str) else tuple(str(item) for item in value)
-    return str(value).strip()
