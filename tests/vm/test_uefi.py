@@ -42,7 +42,9 @@ class Converted:
 def converted(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Converted]:
     folder = tmp_path_factory.mktemp("uefi")
     bundle = build_bundle("debian12-dual")
-    with running(folder / "gw-0815", Options(image="debian12-uefi", bus="nvme")) as machine:
+    # Not NVMe: QEMU 7.2's loses requests of a guest with one processor ("QID 1 timeout, aborting", then the disk is
+    # gone), and with two its emulation panics (tests/lab/accelerator.py). The power cuts have NVMe in short starts.
+    with running(folder / "gw-0815", Options(image="debian12-uefi")) as machine:
         remember(pytestconfig, machine)
         host = Host(machine, bundle, folder / "reports")
         before = _order(machine), _esp(machine)
