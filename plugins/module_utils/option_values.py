@@ -8,7 +8,7 @@ with the variable that an operator knows it by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -18,7 +18,7 @@ _NO = frozenset({"false", "no", "off", "0", "n", "f"})
 
 def variable_of(name: str) -> str:
     """Return the name by which an operator knows an option."""
-    return f"dualroot_{name}"
+    return f"dualroot_{'plan_lifetime' if name == 'lifetime' else name}"
 
 
 def read(
@@ -26,7 +26,6 @@ def read(
     example: Any,
     required: Collection[str],
     problems: list[str],
-    variable: Callable[[str], str] = variable_of,
 ) -> dict[str, Any]:
     """Return the values of ``document`` by name; what is wrong goes to ``problems``.
 
@@ -39,13 +38,13 @@ def read(
         value = document.get(name)
         if value is None or value in ("", []):
             if name in required:
-                problems.append(f"{variable(name)}: missing")
+                problems.append(f"{variable_of(name)}: missing")
             continue
         try:
             values[name] = _cast(value, default)
         except (TypeError, ValueError) as error:
-            problems.append(f"{variable(name)}: {error}")
-    problems += [f"{variable(name)}: unknown option" for name in document if name not in defaults]
+            problems.append(f"{variable_of(name)}: {error}")
+    problems += [f"{variable_of(name)}: unknown option" for name in document if name not in defaults]
     return values
 
 

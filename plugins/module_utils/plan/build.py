@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..bundle.proof import machine
 from ..faults import layout as layout_kinds
 from ..faults.fault import Fault
 from ..units import format_size
-from . import document, keep_old
+from . import document, keep_old, parts
 from .checks.room import staged_on_root
-from .context import STATE_DIRECTORY, Context
+from .context import Context
 from .layouts import kept_by, resolve_for
 from .lifeboat import find_berth
 from .options import Options
@@ -81,35 +80,18 @@ def assemble(context: Context) -> dict[str, Any]:
     if context.layout is None or context.berth is None:
         raise ValueError("a plan needs a resolved layout")
     facts, manifest, options = context.facts, context.manifest, context.options
-    environment = manifest["environment"]
     kept = kept_by(context)
     return document.freeze(
         {
-            "version": document.VERSION,
-            "run_id": options.run_id,
-            "host": options.host,
-            "mode": options.mode,
+            **parts.head(options.mode, options, manifest, context.capture or facts),
             "attended": options.attended,
             "go_timeout": options.go_timeout,
             "trial_limit": options.trial_limit,
-            "created": options.now,
-            "expires": options.now + options.lifetime,
-            "bundle": {
-                "name": manifest["name"],
-                "version": str(manifest["version"]),
-                "manifest_sha256": options.manifest_sha256,
-                "signed_by": options.signed_by,
-            },
-            "machine": machine(context.capture or facts),
-            "payload": {
-                name: manifest["payload"][name] for name in ("file", "compression", "sha256", "size", "unpacked_bytes")
-            },
-            "environment": {
-                part: {name: environment[part][name] for name in ("file", "sha256", "size")}
-                for part in ("kernel", "initrd")
-            },
-            "disk": _identity(context),
-            "staging": _staging(context),
+            "payload": parts.payload(manifest),
+            "environment": parts.environment(manifest),
+            "disk": parts.identity(context.system_disk or {}, context.root.get("uuid") or ""),
+            # Checked before: the state directory lies on the root file system itself.
+            "staging": parts.staging(context.root, options.run_id),
             "layout": dict(context.layout),
             "esp": kept.to_plan() if kept else None,
             "keep_old": keep_old.to_plan(context),
@@ -117,37 +99,11 @@ def assemble(context: Context) -> dict[str, Any]:
             "firmware": facts["firmware"],
             "renderer": manifest["payload"]["network_renderer"],
             "kernel_arguments": kernel_arguments(context),
-            "login_user": options.login_user,
             "health": {"commands": list(options.health_commands), "decisive": options.give_up_unhealthy},
             "lifeboat": context.berth.to_plan(),
             "predicted": context.prediction.to_document(),
         }
     )
-
-
-def _identity(context: Context) -> dict[str, Any]:
-    disk = context.system_disk or {}
-    return {
-        "serial": disk.get("serial") or "",
-        "wwn": disk.get("wwn") or "",
-        "by_id": sorted(disk.get("by_id") or []),
-        "size_bytes": int(disk.get("size_bytes") or 0),
-        "sector_bytes": int(disk.get("logical_sector_bytes") or 512),
-        "table": disk.get("table") or "none",
-        "table_id": disk.get("table_id") or "",
-        "root_uuid": context.root.get("uuid") or "",
-        "name": disk.get("name") or "",
-    }
-
-
-def _staging(context: Context) -> dict[str, Any]:
-    # Checked before: the state directory lies on the root file system itself.
-    return {
-        "uuid": context.root.get("uuid") or "",
-        "fstype": context.root.get("fstype") or "",
-        "directory": f"{STATE_DIRECTORY}/stage",
-        "run_directory": f"{STATE_DIRECTORY}/runs/{context.options.run_id}",
-    }
 
 
 def kernel_arguments(context: Context) -> list[str]:

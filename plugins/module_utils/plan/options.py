@@ -61,20 +61,17 @@ def load(document: Mapping[str, Any]) -> Options:
     """Return the options of a document; raises ``Fault`` ``plan.options_invalid`` with every bad variable."""
     problems: list[str] = []
     example = Options(run_id="", host="", now=0)
-    values = option_values.read(document, example, ("run_id", "host", "now"), problems, variable)
+    values = option_values.read(document, example, ("run_id", "host", "now"), problems)
     problems += [
-        f"{variable(name)}: {values[name]!r} is not one of {', '.join(allowed)}"
+        f"{option_values.variable_of(name)}: {values[name]!r} is not one of {', '.join(allowed)}"
         for name, allowed in _CHOICES.items()
         if name in values and values[name] not in allowed
     ]
-    problems += [f"{variable(name)}: it must be above 0" for name in _SECONDS if values.get(name, 1) < 1]
+    problems += [
+        f"{option_values.variable_of(name)}: it must be above 0" for name in _SECONDS if values.get(name, 1) < 1
+    ]
     if values.get("trial_limit", 0) != 0 and values["trial_limit"] < 60:
-        problems.append(f"{variable('trial_limit')}: it must be 0 (never) or at least 60")
+        problems.append("dualroot_trial_limit: it must be 0 (never) or at least 60")
     if problems:
         raise Fault(kinds.OPTIONS, problems="; ".join(problems))
     return Options(**values)
-
-
-def variable(name: str) -> str:
-    """Return the name by which an operator knows this option."""
-    return option_values.variable_of(f"plan_{name}" if name == "lifetime" else name)

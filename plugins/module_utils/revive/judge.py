@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..boot.fetch import spare_bytes
-from ..bundle.proof import machine
 from ..disk.marks import normal_serial, normal_wwn
 from ..faults import revive as kinds
 from ..faults.fault import Fault, FaultKind
 from ..layout.model import ResolvedLayout
-from ..plan import document
+from ..plan import document, parts
 from ..plan.context import STATE_DIRECTORY
 from ..plan.finding import Finding, from_record, in_order, summary, verdict
 from ..plan.predict import MARGIN_BYTES, WORKING_BYTES, staged_boot_bytes
@@ -202,25 +201,11 @@ def _plan(
     berth: Berth,
     unpacked_bytes: int,
 ) -> dict[str, Any]:
-    environment = manifest["environment"]
-    disk, root = present.disk, present.root
     return document.freeze(
         {
-            "version": document.VERSION,
-            "run_id": options.run_id,
-            "host": options.host,
-            "mode": "restore",
+            **parts.head("restore", options, manifest, present.capture),
             "attended": options.attended,
             "go_timeout": options.go_timeout,
-            "created": options.now,
-            "expires": options.now + options.lifetime,
-            "bundle": {
-                "name": manifest["name"],
-                "version": str(manifest["version"]),
-                "manifest_sha256": options.manifest_sha256,
-                "signed_by": options.signed_by,
-            },
-            "machine": machine(present.capture),
             "payload": {
                 "file": saved.archive.name,
                 "sha256": saved.sha256,
@@ -229,33 +214,14 @@ def _plan(
                 # Not counted where it goes back onto a file system of the size that it came from.
                 "unpacked_bytes": unpacked_bytes,
             },
-            "environment": {
-                part: {name: environment[part][name] for name in ("file", "sha256", "size")}
-                for part in ("kernel", "initrd")
-            },
-            "disk": {
-                "serial": disk.get("serial") or "",
-                "wwn": disk.get("wwn") or "",
-                "by_id": sorted(disk.get("by_id") or []),
-                "size_bytes": int(disk["size_bytes"]),
-                "sector_bytes": int(disk.get("logical_sector_bytes") or 512),
-                "table": disk.get("table") or "none",
-                "table_id": disk.get("table_id") or "",
-                "root_uuid": root.get("uuid") or "",
-                "name": disk["name"],
-            },
-            "staging": {
-                "uuid": root.get("uuid") or "",
-                "fstype": root.get("fstype") or "",
-                "directory": f"{STATE_DIRECTORY}/stage",
-                "run_directory": f"{STATE_DIRECTORY}/runs/{options.run_id}",
-            },
+            "environment": parts.environment(manifest),
+            "disk": parts.identity(present.disk, present.root.get("uuid") or ""),
+            "staging": parts.staging(present.root, options.run_id),
             "layout": dict(present.plan["layout"]),
             "slot": present.slot,
             "from_run_id": present.run_id,
             "firmware": present.facts["firmware"],
             "kernel_arguments": list(options.kernel_arguments or present.plan.get("kernel_arguments") or ()),
-            "login_user": options.login_user,
             "lifeboat": berth.to_plan(options.lifeboat),
             "predicted": {
                 "peak_ram_bytes": peak_bytes(saved, manifest, bool(berth.length)),

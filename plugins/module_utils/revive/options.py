@@ -40,7 +40,9 @@ def load(document: Mapping[str, Any]) -> Options:
         # A misspelt wish for a lifeboat must not pass for none.
         problems.append(f"dualroot_lifeboat: {values['lifeboat']!r} is not one of {', '.join(_LIFEBOATS)}")
     problems += [
-        f"dualroot_{name}: it must be above 0" for name in ("go_timeout", "lifetime") if values.get(name, 1) < 1
+        f"{option_values.variable_of(name)}: it must be above 0"
+        for name in ("go_timeout", "lifetime")
+        if values.get(name, 1) < 1
     ]
     if problems:
         raise Fault(kinds.OPTIONS, problems="; ".join(problems))

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..boot.kernels import version_key
-from ..bundle.proof import machine
 from ..faults import update as kinds
 from ..faults.fault import Fault, FaultKind
-from ..plan import document
+from ..plan import document, parts
 from ..plan.checks import carried
 from ..plan.checks.room import slot_bytes
 from ..plan.finding import Finding, from_record, in_order, summary, verdict
@@ -147,21 +146,9 @@ def _plan(host: Host, manifest: Mapping[str, Any], options: Options, capture: Ma
     seconds = _FIXED_SECONDS + 2 * int(payload["unpacked_bytes"]) // _RATE
     return document.freeze(
         {
-            "version": document.VERSION,
-            "run_id": options.run_id,
-            "host": options.host,
-            "mode": "update",
+            **parts.head("update", options, manifest, capture),
             "trial_limit": options.trial_limit,
-            "created": options.now,
-            "expires": options.now + options.lifetime,
-            "bundle": {
-                "name": manifest["name"],
-                "version": str(manifest["version"]),
-                "manifest_sha256": options.manifest_sha256,
-                "signed_by": options.signed_by,
-            },
-            "machine": machine(capture),
-            "payload": {name: payload[name] for name in ("file", "compression", "sha256", "size", "unpacked_bytes")},
+            "payload": parts.payload(manifest),
             "layout": host.layout.to_document(),
             "slot": host.target,
             "from_slot": host.running,
@@ -170,7 +157,6 @@ def _plan(host: Host, manifest: Mapping[str, Any], options: Options, capture: Ma
             "firmware": host.firmware,
             "renderer": payload["network_renderer"],
             "kernel_arguments": list(options.kernel_arguments or host.kernel_arguments),
-            "login_user": options.login_user,
             "lifeboat": {"used": False},
             "predicted": {"peak_ram_bytes": MEMORY_BYTES, "seconds": seconds},
         }
