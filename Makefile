@@ -62,11 +62,11 @@ types: $(INSTALLED)
 	  -p ansible_collections.dualroot.migrate.plugins.module_utils
 
 # Whole playbooks with scripted hosts take longer than all the rest, so they run with the machines.
-PLAYBOOKS = tests/tools/test_slot_playbooks.py
+PLAYBOOKS = tests/tools/test_restore_playbooks.py tests/tools/test_slot_playbooks.py
 
 # One worker for each processor; machines are not tested this way, for each of them keeps one busy.
 unit: $(INSTALLED)
-	$(PYTEST) -n auto --dist loadgroup tests/unit tests/tools --ignore=$(PLAYBOOKS)
+	$(PYTEST) -n auto --dist loadgroup tests/unit tests/tools $(addprefix --ignore=,$(PLAYBOOKS))
 
 # The oldest ansible-core that is promised runs the same unit tests.
 unit-2.18: $(INSTALLED)

@@ -60,6 +60,8 @@ class ActionModule(ActionBase):
             observation = self._look(link, time.monotonic() + arguments["timeout"])
             state = classify(observation)
             kept = self._fetch(link, state, arguments["run_id"]) if arguments["fetch"] else None
+            asked = arguments["fetch"] and not arguments["run_id"]
+            left = self._left(state) if asked else {}
         if isinstance(state, Dark):
             kind = kinds.HOST_KEY_CHANGED if state.key_changed else kinds.NO_ANSWER
             return failed(Fault(kind, detail=state.reason), system="dark", changed=False)
@@ -71,7 +73,17 @@ class ActionModule(ActionBase):
             keeping.keep(files.host_folder(Path(arguments["directory"]).absolute(), run_id, host), kept)
         # The log is long, and a failing task prints its result.
         shown = {name: value for name, value in kept.items() if name != "log"} if kept else None
-        return {"changed": False, **_fields(state), "kept": shown}
+        return {"changed": False, **_fields(state), "kept": shown, **left}
+
+    def _left(self, state: State) -> dict[str, Any]:
+        if not isinstance(state, (OldSystem, NewSystem)):
+            return {}
+        try:
+            found = keeping.left_of_restore(self._as_root)
+        except (LinkDown, AnsibleError):
+            return {}
+        # What is staged on an old system is a migration.
+        return {**found, "restore_staged": False} if isinstance(state, OldSystem) else {**found, "unfinished": ""}
 
     def _fetch(self, link: Link, state: State, run_id: str) -> dict[str, Any] | None:
         """Return what the host keeps of the run; nothing where it cannot be read."""

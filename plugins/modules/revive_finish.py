@@ -17,9 +17,9 @@ description:
 options:
   plan:
     description:
-      - The frozen plan of the restore.
+      - The frozen plan of the restore. Without it, the one that stage two has left on the host, as long as that
+        restore is not finished.
     type: dict
-    required: true
 attributes:
   check_mode:
     description: Tells what would grow.
@@ -41,6 +41,10 @@ EXAMPLES = r"""
   dualroot.migrate.revive_finish:
     plan: "{{ dualroot_plan }}"
   become: true
+
+- name: Finish what a controller that died has left
+  dualroot.migrate.revive_finish:
+  become: true
 """
 
 RETURN = r"""
@@ -49,6 +53,10 @@ device:
   returned: success
   type: str
   sample: /dev/vda1
+plan:
+  description: The plan of the restore that was finished; null where none was left.
+  returned: success
+  type: dict
 fault:
   description: The fault that ended the module, with RV(ignore:id), phase, what, why and how.
   returned: failure
@@ -65,16 +73,19 @@ from ..module_utils.runner import CommandRunner
 
 def work(module):
     """Return the module's result."""
-    plan = document.load(module.params["plan"])
+    found = module.params["plan"] or finish.left_over()
+    if found is None:
+        return {"changed": False, "device": "", "plan": None}
+    plan = document.load(found)
     act = finish.pending if module.check_mode else finish.finish
     device = act(CommandRunner(), plan)
-    return {"changed": bool(device), "device": device}
+    return {"changed": bool(device), "device": device, "plan": plan}
 
 
 def main():
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"plan": {"type": "dict", "required": True}},
+        argument_spec={"plan": {"type": "dict"}},
         supports_check_mode=True,
     )
     run_module(module, lambda: work(module))

@@ -97,6 +97,15 @@ slot_state:
   description: State of that slot where it can be read, V(good) or V(trying).
   returned: when the host answers
   type: str
+unfinished:
+  description:
+    - Run of a restore that has brought this old system back, and that no controller has finished; empty for none.
+  returned: in an old or new system, with O(fetch) and without O(run_id)
+  type: str
+restore_staged:
+  description: Whether a restore is staged on the slot that runs.
+  returned: in an old or new system, with O(fetch) and without O(run_id)
+  type: bool
 boot_id:
   description: Boot id of the running system.
   returned: when the host answers

@@ -16,6 +16,7 @@ from typing import Any
 from ..module_utils.faults.fault import Fault
 from ..module_utils.plan import document
 from ..module_utils.report import files
+from ..module_utils.revive.finish import UNFINISHED
 from ..module_utils.waiting import timeline
 
 #: Bytes of the log that are fetched; its end is what matters.
@@ -28,6 +29,9 @@ _IN_MEMORY = {
     "journal.jsonl": "/run/dualroot/journal.jsonl",
     "stage-two.log": "/run/dualroot/log",
 }
+
+#: What there is of a staged restore, and of nothing else, on a host that runs a slot.
+_STAGED = ("/boot/dispatch/restore", "/var/lib/dualroot/stage")
 
 #: Runs shell text and returns what it printed.
 Ask = Callable[[str], str]
@@ -61,6 +65,19 @@ def fetch(ask: Ask, paths: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
+def left_of_restore(ask: Ask) -> dict[str, Any]:
+    """Return what a controller that died has left of a restore: ``{unfinished, restore_staged}``.
+
+    The first is the run that stage two has brought to its end and no controller has finished in the old system, empty
+    for none; the second tells whether one is staged on a slot.
+    """
+    patterns = (f"/var/lib/dualroot/runs/*/{UNFINISHED}", *_STAGED)
+    lines = _lines(ask(f'for i in {" ".join(patterns)}; do [ ! -e "$i" ] || echo "{_MARK} $i"; done'))
+    paths = [words[1] for words in lines if len(words) == 2 and words[0] == _MARK]
+    runs = [Path(path).parent.name for path in paths if path not in _STAGED]
+    return {"unfinished": max(runs, default=""), "restore_staged": len(runs) < len(paths)}
+
+
 def keep(folder: Path, kept: Mapping[str, Any]) -> None:
     """Write log and journal into a host's folder of evidence, where they say more than what is there."""
     if kept["log"]:
@@ -74,15 +91,18 @@ def keep(folder: Path, kept: Mapping[str, Any]) -> None:
     files.write_host(folder, documents)
 
 
+def _lines(text: str) -> list[list[str]]:
+    return [line.split(" ") for line in text.replace("\r", "").split("\n")]
+
+
 def _sections(text: str) -> dict[str, str]:
     sections: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in text.replace("\r", "").split("\n"):
-        words = line.split(" ")
+    for words in _lines(text):
         if len(words) == 2 and words[0] == _MARK and words[1] in (*_NAMES, "end"):
             current = sections.setdefault(words[1], [])
         else:
-            current.append(line)
+            current.append(" ".join(words))
     # A cut answer is no answer: half a journal is worth having, half a plan is refused by its digest.
     return {name: "\n".join(body) for name, body in sections.items()}
 

@@ -127,6 +127,20 @@ def test_a_power_cut_in_the_restore_only_costs_time(converted: Converted) -> Non
 
 
 @soak
+def test_what_a_controller_that_died_has_left_is_finished(converted: Converted) -> None:
+    host = converted.host
+    since = converted.start()
+    controller = Controller(host, "restore", dualroot_consent=1)
+    try:
+        host.machine.wait_for_console("the old system starts next", _MIDDLE_SECONDS, since)
+    finally:
+        assert controller.kill()
+    host.machine.wait_for_ssh()
+    assert _remembered(host)["root"] != converted.before["root"], "the root has not grown yet"
+    _require_old(converted, host.play("restore", dualroot_consent=1), lifeboat=True)
+
+
+@soak
 def test_without_a_lifeboat_the_archive_is_held_in_memory(converted: Converted) -> None:
     host = converted.host
     converted.start()

@@ -7,10 +7,12 @@ In this order: as soon as the file system has grown over the place of the lifebo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..archive.durable import sync_directory
 from ..disk import identity, sysfs
 from ..disk.nodes import partition_node
 from ..faults import revive as kinds
@@ -19,8 +21,27 @@ from ..lifeboat.disk import write_extent
 from ..runner import Runner
 from . import superblock
 
+RUNS = "var/lib/dualroot/runs"
+#: In the folder of its run, from stage two on until all of this is done: the controller may not live to see it.
+UNFINISHED = "unfinished"
 _CHUNK = 1 << 20
 _HEAD = 8192
+
+
+def left_over(root: Path = sysfs.ROOT) -> dict[str, Any] | None:
+    """Return the plan of the restore that is not finished on this host, as it lies in the folder of its run.
+
+    Raises ``Fault`` ``revive.not_old_system`` where there is one and its plan cannot be read.
+    """
+    marks = sorted((root / RUNS).glob(f"*/{UNFINISHED}"))
+    if not marks:
+        return None
+    path = marks[-1].with_name("plan.json")
+    try:
+        plan: dict[str, Any] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Fault(kinds.NOT_REVIVED, problem=f"{path} cannot be read: {error}") from error
+    return plan
 
 
 def pending(runner: Runner, plan: Mapping[str, Any], root: Path = sysfs.ROOT) -> str:
@@ -46,8 +67,16 @@ def _look(runner: Runner, plan: Mapping[str, Any], root: Path) -> tuple[str, str
 def finish(runner: Runner, plan: Mapping[str, Any], root: Path = sysfs.ROOT) -> str:
     """Do what is pending and return the partition that has grown; a second call finds nothing."""
     node, device = _look(runner, plan, root)
-    if not device:
-        return ""
+    if device:
+        _grow(runner, plan, node, device, root)
+    mark = root / RUNS / plan["run_id"] / UNFINISHED
+    if mark.exists():
+        mark.unlink()
+        sync_directory(mark.parent)
+    return device
+
+
+def _grow(runner: Runner, plan: Mapping[str, Any], node: str, device: str, root: Path) -> None:
     old = plan["old"]["root"]
     end = old["start"] + _read(device, root).bytes
     disk = root / node.lstrip("/")
@@ -56,7 +85,6 @@ def finish(runner: Runner, plan: Mapping[str, Any], root: Path = sysfs.ROOT) -> 
         for start in range(first, first + length if first >= end else first, _CHUNK):
             write_extent(disk, start, bytes(min(_CHUNK, first + length - start)))
     runner.run(["resize2fs", device, str(old["grown"])])
-    return device
 
 
 def _read(device: str, root: Path) -> superblock.Superblock:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ..archive import marker
 from ..archive.durable import sync_file_system, write_file
+from ..revive.finish import UNFINISHED
 from . import attach, await_go, load, mounting, partition, restore, result
 from .configure import run_folder
 from .work import Work
@@ -113,6 +114,8 @@ def write_results(work: Work) -> None:
     folder = run_folder(work)
     staged = work.machine.places.configuration / "plan.json"
     write_file(folder / "plan.json", staged.read_bytes(), 0o600)
+    if work.lifeboat is not None:
+        write_file(folder / UNFINISHED, b"", 0o600)
     result.write(work, folder, result.document(work, "restored"))
 
 

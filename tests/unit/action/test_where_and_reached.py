@@ -136,16 +136,46 @@ def test_a_new_system_s_evidence_is_kept_on_demand_only(look: Any, tmp_path: Pat
     assert list(tmp_path.iterdir()) == []
 
 
+RUNS = "/var/lib/dualroot/runs"
+DONE_LATER, DONE_BEFORE = f"{RUNS}/20260102T000000Z-000001/unfinished", f"{RUNS}/20260101T000000Z-ffffff/unfinished"
+STAGED = "/boot/dispatch/restore"
+
+
+@pytest.mark.parametrize(
+    ("answer", "paths", "unfinished", "staged"),
+    [
+        (OLD, [DONE_LATER, DONE_BEFORE], "20260102T000000Z-000001", False),
+        (OLD, [], "", False),
+        (OLD, ["/var/lib/dualroot/stage"], "", False),
+        (NEW, [STAGED], "", True),
+        (NEW, [DONE_LATER], "", False),
+    ],
+    ids=["the newest of two", "none", "a staged migration", "staged on a slot", "a slot"],
+)
+def test_what_is_left_of_a_restore_is_told(
+    look: Any, answer: Any, paths: list[str], unfinished: str, staged: bool
+) -> None:
+    host = Host(answer, dict.fromkeys(paths, ""))
+    found = look(host, fetch=True)
+    assert (found["unfinished"], found["restore_staged"]) == (unfinished, staged)
+
+
+def test_it_is_asked_for_where_no_run_is_named(look: Any) -> None:
+    for host, options in ((Host(OLD), {"run_id": RUN}), (Host(stage_two()), {})):
+        assert "unfinished" not in look(host, fetch=True, **options)
+        assert not [text for text in host.asked if "unfinished" in text]
+
+
 def test_a_recovery_system_is_heard(look: Any, tmp_path: Path) -> None:
     recovery = Answer(boot_id="r", uptime=1.0, arguments={"mode": "recovery", "run": RUN})
     assert look(Host(recovery), fetch=True, directory=str(tmp_path))["system"] == "recovery"
     assert (tmp_path / RUN / "_gate_1-").parent.is_dir()
 
 
-def test_an_old_system_without_a_run_is_not_asked(look: Any) -> None:
+def test_an_old_system_without_a_run_is_not_asked_for_its_files(look: Any) -> None:
     host = Host(OLD)
     assert look(host, fetch=True)["kept"] is None
-    assert host.asked == []
+    assert not [text for text in host.asked if "plan.json" in text]
 
 
 def test_a_host_that_goes_while_it_is_asked(look: Any) -> None:

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.revive import finish
@@ -73,6 +75,49 @@ def test_a_place_that_is_the_file_systems_by_now_is_not_written_to(tmp_path, mon
     runner = FakeRunner(handler=lambda argv, stdin: None)
     assert finish.finish(runner, place.plan, place.root) == "/dev/vda1"
     assert place.disk.read_bytes() == b"s" * (32 * MIB)
+
+
+def leave(root, run="r2", text=None):
+    folder = root / finish.RUNS / run
+    folder.mkdir(parents=True)
+    (folder / "plan.json").write_text(json.dumps({"run_id": run}) if text is None else text)
+    (folder / finish.UNFINISHED).write_text("")
+    return folder
+
+
+def test_it_is_left_over_until_it_is_done(place):
+    folder = leave(place.root)
+    assert finish.left_over(place.root) == {"run_id": "r2"}
+    with pytest.raises(OSError, match="stopped"):
+        finish.finish(FakeRunner(handler=fail), place.plan, place.root)
+    assert finish.left_over(place.root) == {"run_id": "r2"}
+    finish.finish(FakeRunner(handler=lambda argv, stdin: None), place.plan, place.root)
+    assert finish.left_over(place.root) is None
+    assert (folder / "plan.json").exists()
+
+
+def fail(argv, stdin):
+    raise OSError("stopped")
+
+
+def test_a_root_that_has_grown_only_loses_the_mark(tmp_path, monkeypatch):
+    place = Place(tmp_path, monkeypatch, blocks=30 * 256)
+    leave(tmp_path)
+    assert finish.finish(FakeRunner(), place.plan, place.root) == ""
+    assert finish.left_over(tmp_path) is None
+
+
+def test_a_host_without_a_restore_has_nothing_left_over(tmp_path):
+    (tmp_path / finish.RUNS / "r1").mkdir(parents=True)
+    assert finish.left_over(tmp_path) is None
+
+
+def test_a_plan_that_cannot_be_read_is_a_fault(tmp_path):
+    leave(tmp_path, text="{")
+    with pytest.raises(Fault) as caught:
+        finish.left_over(tmp_path)
+    assert caught.value.id == "revive.not_old_system"
+    assert "plan.json" in caught.value.record()["what"]
 
 
 def test_another_system_is_a_fault(place):

@@ -127,6 +127,8 @@ def test_the_result_lies_in_the_old_system(tmp_path):
     found = result_of(stage)
     assert (found["outcome"], found["mode"], found["slot"], found["fault"]) == ("restored", "restore", None, None)
     assert [phase["name"] for phase in found["phases"]][:3] == ["attach", "load", "await"]
+    # Without a lifeboat nothing is left to be done there.
+    assert not list(stage.places.new.rglob("unfinished"))
 
 
 def test_no_recovery_system_is_copied(tmp_path):
@@ -157,6 +159,8 @@ def test_with_a_lifeboat_control_is_taken_and_nothing_is_held_in_memory(tmp_path
     assert calls.index("take_control /dev/vda") < calls.index("tear_down /dev/vda") < calls.index("put_back 0 3")
     assert stage.mounts == []
     assert result_of(stage)["lifeboat"] is True
+    (mark,) = stage.places.new.rglob("unfinished")
+    assert (mark.parent / "plan.json").exists()
 
 
 def test_a_cut_in_the_restore_makes_the_file_system_anew(tmp_path):
