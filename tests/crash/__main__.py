@@ -11,11 +11,13 @@ Needs root, loop devices, QEMU, and a bundle of the tests (``python -m tests.lab
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.lab.bundles import build_bundle
@@ -34,27 +36,44 @@ _SECOND = 4
 
 
 class Machines:
-    """Prepares each combination when its turn comes, and remembers which could not be."""
+    """Prepares the combinations one after the other in the background, and remembers which could not be.
 
-    def __init__(self, arguments: argparse.Namespace) -> None:
+    Undisturbed runs take minutes of one processor; states of what is ready are started meanwhile.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, chosen: Sequence[combos.Combo]) -> None:
         self._arguments = arguments
-        self._known: dict[str, list[tuple[Prepared, soak.Case]]] = {}
         self.failed: dict[str, str] = {}
         self._built = arguments.bundle or build_bundle("debian13-va").folder
+        self._pool = ThreadPoolExecutor(1)
+        self._stopped = False
+        self._found = {combo: self._pool.submit(self._prepare, combo) for combo in chosen}
+
+    def _prepare(self, combo: combos.Combo) -> list[tuple[Prepared, soak.Case]]:
+        if self._stopped:
+            return []
+        started = time.monotonic()
+        try:
+            one = prepare(combo, self._arguments.work, self._built, own_engine=self._arguments.own_engine)
+        except (NotPrepared, RuntimeError) as error:
+            self.failed[combo.name] = str(error)
+            print(f"{combo.name}: not prepared: {error}", flush=True)
+            return []
+        found = soak.cases(one, self._arguments.seed, self._arguments.points)
+        print(f"{combo.name}: {len(found)} states, ready after {time.monotonic() - started:.0f} s", flush=True)
+        return [(one, case) for case in found]
+
+    def close(self) -> None:
+        """Prepare nothing more; what is being prepared is brought to its end."""
+        self._stopped = True
+        self._pool.shutdown()
+
+    def is_ready(self, combo: combos.Combo) -> bool:
+        return self._found[combo].done()
 
     def cases(self, combo: combos.Combo) -> list[tuple[Prepared, soak.Case]]:
-        if combo.name not in self._known and combo.name not in self.failed:
-            started = time.monotonic()
-            try:
-                one = prepare(combo, self._arguments.work, self._built, own_engine=self._arguments.own_engine)
-            except (NotPrepared, RuntimeError) as error:
-                self.failed[combo.name] = str(error)
-                print(f"{combo.name}: not prepared: {error}", flush=True)
-                return []
-            found = soak.cases(one, self._arguments.seed, self._arguments.points)
-            self._known[combo.name] = [(one, case) for case in found]
-            print(f"{combo.name}: {len(found)} states, ready after {time.monotonic() - started:.0f} s", flush=True)
-        return self._known.get(combo.name, [])
+        """Return the states of a combination, as soon as it is ready."""
+        return self._found[combo].result()
 
     def second_cuts(self, combo: combos.Combo) -> Iterator[tuple[Prepared, soak.Case]]:
         """Yield states of a cut during the resume of an earlier cut, in the same step."""
@@ -63,11 +82,17 @@ class Machines:
                 yield prepared, case
 
 
-def in_turn(machines: Machines, chosen: list[combos.Combo], points: int) -> Iterator[tuple[Prepared, soak.Case]]:
+def in_turn(machines: Machines, chosen: Sequence[combos.Combo]) -> Iterator[tuple[Prepared, soak.Case]]:
     """Yield a few states of each combination in turn, so that a run that is ended early has seen all of them."""
-    for first in range(0, points, _TURN):
-        for combo in chosen:
-            yield from machines.cases(combo)[first : first + _TURN]
+    taken = dict.fromkeys(chosen, 0)
+    while taken:
+        # Of those that are ready, the one that had the fewest turns; where none is, the next to become so.
+        combo = min(taken, key=lambda one: (not machines.is_ready(one), taken[one]))
+        turn = machines.cases(combo)[taken[combo] : taken[combo] + _TURN]
+        yield from turn
+        taken[combo] += _TURN
+        if not turn:
+            del taken[combo]
     for combo in chosen:
         if combo.lifeboat != "none":
             yield from machines.second_cuts(combo)
@@ -75,11 +100,11 @@ def in_turn(machines: Machines, chosen: list[combos.Combo], points: int) -> Iter
 
 def do_run(arguments: argparse.Namespace) -> int:
     chosen = [combos.find(name) for name in arguments.combo] or list(combos.all_combos())
-    machines, results = Machines(arguments), soak.Results(arguments.results)
+    machines, results = Machines(arguments, chosen), soak.Results(arguments.results)
     until = time.monotonic() + arguments.seconds
     bad = 0
-    with soak.scratch_folder(arguments.work) as scratch:
-        todo = in_turn(machines, chosen, arguments.points)
+    with soak.scratch_folder(arguments.work) as scratch, contextlib.closing(machines):
+        todo = in_turn(machines, chosen)
         for line in soak.run_all(todo, results, scratch, arguments.jobs, until):
             bad += not line["ok"]
             said = "" if line["ok"] else f" EXPECTED {'/'.join(line['expected'])}: {line['problem']}"
