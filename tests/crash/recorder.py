@@ -26,7 +26,8 @@ from .stage_one import RUN_ID, SERIAL
 from .write_log import entries_so_far
 
 MEMORY_MIB = 512
-#: A machine that says nothing for this long has stopped; under emulation nothing is silent for half of it.
+#: A machine that says nothing for this long has stopped; under emulation nothing is silent for half of it. Time in
+#: which it was kept waiting for a processor does not count: a busy computer is no fault of the machine.
 SILENT_SECONDS = 150.0
 #: Before a kernel of stage two runs there is only firmware and GRUB, which fail without a word.
 STUCK_SECONDS = 120.0
@@ -177,6 +178,7 @@ class _Follower:
 
 def watch(argv: list[str], seconds: float, follower: _Follower | None = None) -> Run:
     started = last = time.monotonic()
+    waited = 0.0
     text, end = "", ""
     argv = ["setpriv", "--pdeathsig", "KILL", "--", *argv]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
@@ -193,14 +195,28 @@ def watch(argv: list[str], seconds: float, follower: _Follower | None = None) ->
                         end = "nothing"
                         break
                     text += _plain(piece)
-                    last = now
+                    last, waited = now, kept_waiting(process.pid)
                 if follower is not None:
                     follower.look(text)
                 patience = SILENT_SECONDS if STAGE_TWO in text else STUCK_SECONDS
-                end = _ended(text) or ("silent" if now - started > seconds or now - last > patience else "")
+                silent = now - last > patience and now - last - (kept_waiting(process.pid) - waited) > patience
+                end = _ended(text) or ("silent" if now - started > seconds or silent else "")
         finally:
             process.kill()
     return Run(end, text, time.monotonic() - started)
+
+
+def kept_waiting(process: int) -> float:
+    """Return for how many seconds a process was ready to run and had no processor, by its thread that waited longest.
+
+    Linux, Documentation/scheduler/sched-stats.rst: the second field of schedstat, in nanoseconds. Zero where the
+    kernel does not count it.
+    """
+    found = [0]
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+            found.append(int(path.read_text().split()[1]))
+    return max(found) / 1e9
 
 
 def _ended(text: str) -> str:
