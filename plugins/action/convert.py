@@ -27,7 +27,7 @@ from ..module_utils.waiting.machine import (
 )
 from ..module_utils.waiting.revive_wait import ReviveWait
 from ..module_utils.waiting.state import NewSystem, OldSystem, Recovery, StageTwo, classify
-from ..plugin_utils import keeping, trial_reason
+from ..plugin_utils import keeping, one_shot_reason, trial_reason
 from ..plugin_utils.leading import LeadingAction
 from ..plugin_utils.link import Link, LinkDown
 from ..plugin_utils.results import failed
@@ -135,7 +135,19 @@ class ActionModule(LeadingAction):
         evidence["log"] = evidence.get("log") or texts[2]
         if decision.fault.get("id") == kinds.TRIAL_FAILED.id:
             return self._told(plan, decision)
-        return settle(decision, timeline.read_result(texts[1]), str(plan["mode"]))
+        settled = settle(decision, timeline.read_result(texts[1]), str(plan["mode"]))
+        if isinstance(settled, Failed) and settled.fault.get("id") == kinds.FELL_BACK.id:
+            return self._not_seen(settled)
+        return settled
+
+    def _not_seen(self, decision: Failed) -> Failed:
+        """Let GRUB's environment block say whether the boot loader took the one-shot at all."""
+        try:
+            text = self._low_level_execute_command(one_shot_reason.command(), sudoable=True)["stdout"]
+        except AnsibleError:
+            return decision
+        kind = one_shot_reason.read(str(text))
+        return Failed(decision.outcome, Fault(kind).record()) if kind else decision
 
     def _told(self, plan: Mapping[str, Any], decision: Failed) -> Failed:
         """Let the new system's own words, on the dispatch partition, say why it is not what runs."""

@@ -142,6 +142,17 @@ def test_a_lifeboat_damaged_after_staging(host: Host) -> None:
     _record("payload: damaged after staging, in the lifeboat", result)
 
 
+@soak
+def test_a_convert_kernel_that_cannot_be_loaded(host: Host) -> None:
+    """The boot loader takes the one-shot and comes back; with it still standing, it never looked."""
+    boot_id = host.boot_id()
+    with before_stage_two(host) as migration, disk_content.changed(host.machine.disk, host.machine.folder) as root:
+        (kernel,) = (root / "boot/dualroot").glob("vmlinuz*")
+        kernel.write_bytes(b"no kernel" * 1000)
+    result = _assert_returned(host, migration.outcome(), "convert.ended_early", boot_id)
+    _record("convert kernel: damaged after staging", result)
+
+
 def test_no_go_from_the_controller(host: Host) -> None:
     boot_id = host.boot_id()
     machine = host.machine

@@ -48,12 +48,31 @@ FELL_BACK = FaultKind(
     id="convert.fell_back",
     phase="convert",
     what="The host came back in its old system without having been seen in stage two",
-    why="The boot loader ignored the one-shot entry, or the convert kernel ended before its network was "
-    "up; "
-    "in both cases nothing was written.",
+    why="The boot loader ignored the one-shot entry, or the convert kernel ended before its network was up; in both "
+    "cases nothing was written. Which of the two is not known: GRUB's environment block could not be read.",
     how="Look at the boot messages on the console (serial or hypervisor) during a rehearsal; if stage "
     "two starts there but "
     "is not reachable, compare the captured network in the report with the real one.",
+)
+ONE_SHOT_IGNORED = FaultKind(
+    id="convert.one_shot_ignored",
+    phase="convert",
+    what="The host started its old system again: its boot loader did not look at the one-shot entry",
+    why="The entry still stands in GRUB's environment block, which GRUB clears before it starts one. Another boot "
+    "loader or another GRUB started the host (a second disk, a PXE menu, firmware that boots something else). Nothing "
+    "was written.",
+    how="Find out what the firmware boots (efibootmgr, the boot order of the hypervisor), and that it is the GRUB of "
+    "this system; then rehearse until stage two is reached.",
+)
+ENDED_EARLY = FaultKind(
+    id="convert.ended_early",
+    phase="convert",
+    what="The boot loader took the one-shot entry, and the host came back in its old system without having been seen "
+    "in stage two",
+    why="GRUB could not load the convert kernel, or it ended before its network was up. Nothing was written.",
+    how="Look at the console (serial or hypervisor) during a rehearsal: GRUB says what it loads, and stage two what "
+    "it does. If stage two starts there but is not reachable, compare the captured network in the report with the real "
+    "one.",
 )
 RETURNED_SILENTLY = FaultKind(
     id="convert.returned_silently",
@@ -145,6 +164,8 @@ KINDS = (
     LOCK_LOST,
     REBOOT_IGNORED,
     FELL_BACK,
+    ONE_SHOT_IGNORED,
+    ENDED_EARLY,
     RETURNED_SILENTLY,
     TRIAL_FAILED,
     HOST_KEY_CHANGED,

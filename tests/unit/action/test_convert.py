@@ -94,7 +94,7 @@ def convert(monkeypatch):
         task.action = "dualroot.migrate.convert"
         connection = MagicMock(transport=transport)
         action = subject.ActionModule(task, connection, MagicMock(), MagicMock(), MagicMock(), MagicMock())
-        left_behind = [{"rc": 0, "stdout": text, "stderr": ""} for text in (*left_behind, "", "", "")]
+        left_behind = [{"rc": 0, "stdout": text, "stderr": ""} for text in (*left_behind, "", "", "", "")]
         done = {"rc": 0, "stdout": "DUALROOT-REBOOTING\n", "stderr": ""}
         action._low_level_execute_command = MagicMock(side_effect=[reboot or done, *left_behind])
         result = action.run(task_vars={"inventory_hostname": "gate"})
@@ -194,6 +194,20 @@ def test_a_refused_reboot(convert, reboot):
     result = convert(Host(OLD), reboot=reboot)
     assert result.failed
     assert result.fault["id"] == "convert.reboot_refused"
+
+
+@pytest.mark.parametrize(
+    ("block", "fault"),
+    [
+        ("# GRUB Environment Block\nnext_entry=dualroot-convert\n", "convert.one_shot_ignored"),
+        ("# GRUB Environment Block\nnext_entry=\n", "convert.ended_early"),
+        ("", "convert.fell_back"),
+    ],
+)
+def test_a_host_that_was_never_seen_in_stage_two(convert, block, fault):
+    result = convert(Host(OLD, DARK, AGAIN), left_behind=("", "", "", block))
+    assert (result.outcome, result.fault["id"]) == ("returned", fault)
+    assert "grubenv" in result.root.call_args_list[-1].args[0]
 
 
 def test_a_connection_that_ends_with_the_reboot(convert):
