@@ -8,167 +8,23 @@ breaks the new system on a copy of that disk. Two of the ways in ``make test``, 
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slot_state
-from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 
 from tests.support import matrix
 from tests.support.recovery_steps import STEPS, THREE_MORE_TRIES
 
-from . import disk_content
-from .conftest import Host, StartHost, soak
-from .controller import Controller
+from .conftest import StartHost, soak
+from .sealed import BREAKS, FALL_SECONDS, Sealed, seal, start_broken
 
-STAGING_SECONDS = 900.0
-STAGE_TWO_SECONDS = 1800.0
-#: Seconds of a trial: a new system comes up in a third of that under emulation.
-LIMIT = 150
-#: The limit, the restart of a panic, and the recovery system's own start, under emulation on a busy machine.
-FALL_SECONDS = 900.0
-MIB = 1 << 20
-_PANIC = """\
-[Unit]
-DefaultDependencies=no
-Before=sysinit.target
-[Service]
-ExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'
-"""
-_HANG = """\
-[Unit]
-DefaultDependencies=no
-Before=sysinit.target
-[Service]
-Type=oneshot
-TimeoutStartSec=infinity
-ExecStart=/bin/sleep infinity
-"""
-
-
-@dataclass(frozen=True)
-class Break:
-    """What is broken, what the console then says of it, and how the run reports it."""
-
-    apply: Callable[[Path, Path], None]
-    proof: str
-    fault: str = "convert.in_recovery"
-
-
-def _unit(text: str) -> Callable[[Path, Path], None]:
-    def apply(root: Path, _dispatch: Path) -> None:
-        units = root / "etc/systemd/system"
-        (units / "broken.service").write_text(text)
-        (units / "sysinit.target.wants/broken.service").symlink_to("../broken.service")
-
-    return apply
-
-
-def _mask(*names: str) -> Callable[[Path, Path], None]:
-    def apply(root: Path, _dispatch: Path) -> None:
-        for name in names:
-            path = root / "etc/systemd/system" / name
-            path.unlink(missing_ok=True)
-            path.symlink_to("/dev/null")
-
-    return apply
-
-
-def _root_is_elsewhere(_root: Path, dispatch: Path) -> None:
-    config = dispatch / "grub/grub.cfg"
-    text = config.read_text()
-    assert 'set dr_root="/dev/VA/root"' in text
-    config.write_text(text.replace('set dr_root="/dev/VA/root"', 'set dr_root="/dev/VA/nowhere"'))
-
-
-def _initramfs_hangs(_root: Path, dispatch: Path) -> None:
-    """Let the archive of the guard, which the initramfs reads, hang it after it has armed itself."""
-    from ansible_collections.dualroot.migrate.plugins.module_utils.boot import _trial_script, cpio
-
-    early = _trial_script.EARLY.replace("@SECONDS@", "60") + "echo hangs >/dev/kmsg\nwhile :; do sleep 1000; done\n"
-    (dispatch / "trial.cpio").write_bytes(cpio.pack({"conf/conf.d/dualroot-trial": early.encode()}))
-
-
-BREAKS = {
-    "sshd dead": Break(_mask("ssh.service", "ssh.socket"), "no sshd listens"),
-    "kernel panic": Break(_unit(_PANIC), "Kernel panic - not syncing: sysrq triggered crash"),
-    "hang": Break(_unit(_HANG), "the system has not come up as a whole"),
-    "network dead": Break(
-        _mask("systemd-networkd.service", "systemd-networkd.socket", "networking.service"),
-        "the address 10.0.2.15 is missing",
-    ),
-    "initramfs without root": Break(_root_is_elsewhere, "Rebooting automatically due to panic= boot argument"),
-    "initramfs hangs": Break(_initramfs_hangs, "the initramfs has not found its root within 60 s"),
-}
 SAMPLE = ("sshd dead",)
 
 
-@dataclass(frozen=True)
-class Sealed:
-    """A host whose disk is as stage two left it; ``variables`` are those of its run."""
-
-    host: Host
-    disk: Path
-    places: dict[str, tuple[int, int]]
-    variables: dict[str, Any]
-
-
 @pytest.fixture(scope="module")
-def sealed(start_host: StartHost) -> Iterator[Sealed]:
-    """Migrate a host, and have it off where the new system would start for the first time."""
-    host = start_host()
-    machine = host.machine
-    variables = {
-        "dualroot_consent": 1,
-        "dualroot_trial_limit": LIMIT,
-        "dualroot_lifeboat": "auto",
-        # With the old system kept there would be a good slot to fall back to: tests/vm/test_keep_old.py.
-        "dualroot_keep_old": "none",
-    }
-    controller = Controller(host, "migrate", **variables)
-    try:
-        machine.stop_at_reboot(STAGING_SECONDS)
-        machine.start()
-        machine.stop_at_reboot(STAGE_TWO_SECONDS)
-    except BaseException:
-        print(controller.outcome().output[-4000:])
-        raise
-    assert "the new system starts next" in machine.console()
-    # Killed, because the tests start the rest of the run anew, each on its own copy of the disk.
-    controller.kill()
-    kept = machine.folder / "sealed.qcow2"
-    shutil.move(machine.disk, kept)
-    plan = json.loads(sorted(host.reports.glob(f"*/{host.name}/plan.json"))[-1].read_text())
-    layout = ResolvedLayout.from_document(plan["layout"])
-    group, volume = layout.volume(layout.slots["a"].root)
-    start = layout.partition(group.partitions[0]).start_lba * layout.sector_bytes
-    dispatch = layout.partition(layout.dispatch)
-    places = {
-        "root": (start + MIB + volume.first * group.extent_bytes, volume.bytes),
-        "dispatch": (dispatch.start_lba * layout.sector_bytes, dispatch.sectors * layout.sector_bytes),
-    }
-    yield Sealed(host, kept, places, variables)
-
-
-def start_broken(sealed: Sealed, what: Callable[[Path, Path], None] | None, tries: int) -> int:
-    """Start the machine with a disk of its own; return where its part of the console begins."""
-    machine = sealed.host.machine
-    machine.stop()
-    shutil.copyfile(sealed.disk, machine.disk)
-    with disk_content.changed_at(machine.disk, machine.folder, sealed.places) as mounted:
-        if what is not None:
-            what(mounted["root"], mounted["dispatch"])
-        state = slot_state.mark_trying(slot_state.read(mounted["dispatch"]).state, "a", tries)
-        slot_state.write(mounted["dispatch"], state)
-    since = len(machine.console())
-    machine.start()
-    return since
+def sealed(start_host: StartHost) -> Sealed:
+    # With the old system kept there would be a good slot to fall back to: test_keep_old_trials.py.
+    return seal(start_host(), keep_old="none")
 
 
 @pytest.mark.parametrize("name", list(BREAKS) if os.environ.get("DUALROOT_SOAK") else SAMPLE)

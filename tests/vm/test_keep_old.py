@@ -21,7 +21,7 @@ _FIND = (
 )
 
 
-def _data_hash(host: Host) -> str:
+def data_hash(host: Host) -> str:
     find = _FIND.replace("(", "\\(").replace(")", "\\)")
     script = (
         f"cd / && {{ {find} -printf '%p %m %U %G %s\\n' ; {find} -print0 | xargs -0 sha256sum ; }} | sort | sha256sum"
@@ -50,7 +50,7 @@ def _wait_for_old(host: Host, before: str) -> None:
 def test_a_new_system_that_fails_ends_in_the_old_one_and_a_good_one_takes_its_place(start_host: StartHost) -> None:
     host = start_host()
     host.machine.ssh("sudo sh -c 'head -c 100M /dev/urandom >/srv/customer && chown 33:33 /srv/customer && sync'")
-    before, boot_id, was = _data_hash(host), host.boot_id(), _root_of(host)
+    before, boot_id, was = data_hash(host), host.boot_id(), _root_of(host)
 
     outcome = host.play(
         "migrate", dualroot_consent=1, dualroot_keep_old="required", dualroot_health_commands=["test -e /nowhere"]
@@ -61,7 +61,7 @@ def test_a_new_system_that_fails_ends_in_the_old_one_and_a_good_one_takes_its_pl
     assert found[:2] == was[:2] == ["/dev/vda1", "ext4"]
     # It filled the disk, and was made smaller.
     assert int(found[2]) < int(was[2]) // 2
-    assert _data_hash(host) == before
+    assert data_hash(host) == before
     result = outcome.result(host.name)
     # Whoever is first: the controller, or the new system itself, which has the same check.
     faults = ("verify.unhealthy", "convert.trial_failed")

@@ -15,7 +15,7 @@ import pytest
 
 from .conftest import Host, StartHost, soak
 from .controller import Controller
-from .test_keep_old import _data_hash
+from .test_keep_old import data_hash
 
 #: Table, boot code, and GRUB's core image behind it.
 _FIRST_MIB = "head -c 1048576 /dev/vda | sha256sum"
@@ -50,7 +50,7 @@ def _sudo(host: Host, script: str) -> str:
 def _remembered(host: Host) -> dict[str, Any]:
     """Return what must be the same before the migration and after the restore."""
     return {
-        "data": _data_hash(host),
+        "data": data_hash(host),
         "start": _sudo(host, _FIRST_MIB).split()[0],
         "root": _sudo(host, _SHAPE),
         "table": _sudo(host, "cat /sys/block/vda/vda1/start /sys/block/vda/vda1/size; blkid /dev/vda /dev/vda1"),

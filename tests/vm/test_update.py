@@ -28,7 +28,7 @@ from tests.support import matrix
 from . import disk_content, slots
 from .conftest import Host, StartHost, soak
 from .controller import Controller
-from .test_first_boot import FALL_SECONDS, LIMIT
+from .sealed import FALL_SECONDS, LIMIT
 
 INSTALL_SECONDS = 1200.0
 IMAGE = "converted-debian13-va"
