@@ -17,6 +17,8 @@ from pathlib import Path
 
 _MAGIC = 0x6A736677736872
 _FLUSH, _FUA, _DISCARD = 1, 2, 4
+#: All there are; the others mark an entry by name, and metadata.
+_FLAGS = 31
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,12 @@ class Entry:
     durable: bool
 
 
+class TornLog(ValueError):
+    """The log is not one entry behind the other: QEMU before 8.2 so spoils it at "write zeroes" beside other writes."""
+
+
 class WriteLog:
-    """The entries of a log file; the data is read when it is wanted."""
+    """The entries of a log file; the data is read when it is wanted. Raises ``ValueError``, ``TornLog``."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +69,12 @@ class WriteLog:
             raise ValueError(f"{self.path} is no log of writes")
         found, position = [], size
         for _number in range(count):
-            sector, sectors, flags, _length = struct.unpack("<QQQQ", os.pread(self._handle, 32, position))
+            head = os.pread(self._handle, 32, position)
+            if len(head) < 32:
+                raise TornLog(f"{self.path}: its {count} entries go beyond its end")
+            sector, sectors, flags, _length = struct.unpack("<QQQQ", head)
+            if flags & ~_FLAGS or not (sectors or flags):
+                raise TornLog(f"{self.path}: there is no entry at byte {position}, after {len(found)}")
             position += size
             length = sectors * size
             if flags & _DISCARD:
@@ -77,6 +88,8 @@ class WriteLog:
             elif flags & _FLUSH:
                 found.append(Entry("flush", 0, 0, 0, False))
             position += length
+        if position > os.fstat(self._handle).st_size:
+            raise TornLog(f"{self.path}: its {count} entries go beyond its end")
         return found
 
 

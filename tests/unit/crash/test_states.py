@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash import combos, report, states, test_sample
-from tests.crash.write_log import WriteLog, last_flush
+from tests.crash.write_log import TornLog, WriteLog, last_flush
 
 SIZE = 512
 FLUSH, FUA = 1, 2
@@ -51,6 +51,20 @@ def test_entries_of_a_log(log: WriteLog) -> None:
     assert [entry.durable for entry in log.entries] == [False, False, False, False, True, False]
     assert last_flush(log.entries, 1) == 0
     assert last_flush(log.entries, 5) == 2
+
+
+def test_a_log_whose_entries_are_not_one_behind_the_other_is_refused(tmp_path: Path) -> None:
+    """As QEMU before 8.2 leaves it: the zeroes of one entry lie behind the entry that came after it."""
+    make_log(tmp_path / "whole", [(8, b"a" * SIZE, 0), (9, b"b" * SIZE, 0)])
+    head, first, data, second, rest = (
+        (tmp_path / "whole").read_bytes()[at * SIZE : (at + 1) * SIZE] for at in range(5)
+    )
+    (tmp_path / "torn").write_bytes(head + first + second + rest + bytes(len(data)))
+    with pytest.raises(TornLog, match="there is no entry at byte"):
+        WriteLog(tmp_path / "torn")
+    (tmp_path / "short").write_bytes(head + first + data)
+    with pytest.raises(TornLog, match="beyond its end"):
+        WriteLog(tmp_path / "short")
 
 
 def test_a_prefix_has_every_write_before_it(log: WriteLog) -> None:
