@@ -135,6 +135,9 @@ def test_what_a_controller_that_died_has_left_is_finished(converted: Converted) 
         host.machine.wait_for_console("the old system starts next", _MIDDLE_SECONDS, since)
     finally:
         assert controller.kill()
+    # Stage two can be reached as well, until it restarts.
+    sealed = host.machine.console().rindex("the old system starts next")
+    host.machine.wait_for_console(f"{host.name} login:", _MIDDLE_SECONDS, sealed)
     host.machine.wait_for_ssh()
     assert _remembered(host)["root"] != converted.before["root"], "the root has not grown yet"
     _require_old(converted, host.play("restore", dualroot_consent=1), lifeboat=True)
