@@ -37,7 +37,11 @@ class Entry:
 
 
 class TornLog(ValueError):
-    """The log is not one entry behind the other: QEMU before 8.2 so spoils it at "write zeroes" beside other writes."""
+    """The log is not one entry behind the other.
+
+    QEMU leaves a gap where a write has more pieces than one pwritev(2) takes, and before version 8.2 it mixes up its
+    log at "write zeroes" beside other writes.
+    """
 
 
 class WriteLog:

@@ -54,12 +54,15 @@ def test_entries_of_a_log(log: WriteLog) -> None:
 
 
 def test_a_log_whose_entries_are_not_one_behind_the_other_is_refused(tmp_path: Path) -> None:
-    """As QEMU before 8.2 leaves it: the zeroes of one entry lie behind the entry that came after it."""
+    """A write that QEMU could not log leaves its place empty, or another entry lies there."""
     make_log(tmp_path / "whole", [(8, b"a" * SIZE, 0), (9, b"b" * SIZE, 0)])
     head, first, data, second, rest = (
         (tmp_path / "whole").read_bytes()[at * SIZE : (at + 1) * SIZE] for at in range(5)
     )
     (tmp_path / "torn").write_bytes(head + first + second + rest + bytes(len(data)))
+    (tmp_path / "empty").write_bytes(head + bytes(2 * SIZE) + second + rest)
+    with pytest.raises(TornLog, match="there is no entry at byte"):
+        WriteLog(tmp_path / "empty")
     with pytest.raises(TornLog, match="there is no entry at byte"):
         WriteLog(tmp_path / "torn")
     (tmp_path / "short").write_bytes(head + first + data)
