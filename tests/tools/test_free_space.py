@@ -105,6 +105,16 @@ def test_xfs_db_says_nearly_the_same_as_the_kernel(tmp_path):
         assert abs(total(intersect(read, told)) - total(told)) < 8 * MIB
 
 
+@pytest.mark.skipif(bool(missing("xfs")), reason=missing("xfs"))
+def test_xfs_db_is_not_shown_what_was_there_at_an_earlier_look(tmp_path):
+    with loop_disk(tmp_path, "xfs", 600 * MIB) as disk, device_of(disk).open("rb") as held:
+        while held.read(MIB):
+            pass
+        kept = scattered(disk.mount)
+        read = free_space.xfs_free(CommandRunner(), str(device_of(disk)), Path("/"))
+        assert intersect(read, [one for path in kept for one in extents_of(path)]) == []
+
+
 def refuse_the_call(_mount):
     raise OSError(25, "Inappropriate ioctl for device")
 

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,9 +179,19 @@ def _shifted(one: Extent, start: int) -> Iterator[Extent]:
         yield Extent(first, length)
 
 
+#: Linux, include/uapi/linux/fs.h: write out and forget what the page cache has of a device.
+_BLKFLSBUF = 0x1261
+
+
 def xfs_free(runner: Runner, node: str, root: Path) -> list[Extent]:
-    """Ask xfs_db(8) for the free extents by group: lines of group, block in it, blocks."""
+    """Ask xfs_db(8) for the free extents by group: lines of group, block in it, blocks.
+
+    What XFS has in its log alone is not among them, so this is a forecast; the file system itself gives the blocks.
+    """
     with (root / node.lstrip("/")).open("rb") as stream:
+        if stat.S_ISBLK(os.fstat(stream.fileno()).st_mode):
+            # XFS writes past the page cache of its device, where an earlier look has left what there was then.
+            fcntl.ioctl(stream, _BLKFLSBUF)
         head = stream.read(512)
     if head[:4] != b"XFSB":
         raise OSError("no XFS super block")
