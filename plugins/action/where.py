@@ -52,6 +52,7 @@ class ActionModule(ActionBase):
                 "timeout": {"type": "int", "default": 60},
                 "probe_timeout": {"type": "int", "default": 40},
                 "fetch": {"type": "bool", "default": False},
+                "left_of_restore": {"type": "bool", "default": False},
                 "run_id": {"type": "str", "default": ""},
                 "directory": {"type": "path"},
             }
@@ -60,8 +61,7 @@ class ActionModule(ActionBase):
             observation = self._look(link, time.monotonic() + arguments["timeout"])
             state = classify(observation)
             kept = self._fetch(link, state, arguments["run_id"]) if arguments["fetch"] else None
-            asked = arguments["fetch"] and not arguments["run_id"]
-            left = self._left(state) if asked else {}
+            left = self._left(state) if arguments["left_of_restore"] else {}
         if isinstance(state, Dark):
             kind = kinds.HOST_KEY_CHANGED if state.key_changed else kinds.NO_ANSWER
             return failed(Fault(kind, detail=state.reason), system="dark", changed=False)

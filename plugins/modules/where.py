@@ -30,6 +30,11 @@ options:
         that runs has it. Needs become in an old or new system.
     type: bool
     default: false
+  left_of_restore:
+    description:
+      - Also tell what a controller that died has left of a restore. Needs become.
+    type: bool
+    default: false
   run_id:
     description:
       - The run that O(fetch) asks for; by default the one that the host is in.
@@ -100,11 +105,11 @@ slot_state:
 unfinished:
   description:
     - Run of a restore that has brought this old system back, and that no controller has finished; empty for none.
-  returned: in an old or new system, with O(fetch) and without O(run_id)
+  returned: in an old or new system, with O(left_of_restore)
   type: str
 restore_staged:
   description: Whether a restore is staged on the slot that runs.
-  returned: in an old or new system, with O(fetch) and without O(run_id)
+  returned: in an old or new system, with O(left_of_restore)
   type: bool
 boot_id:
   description: Boot id of the running system.

@@ -17,6 +17,7 @@ from ..module_utils.faults.fault import Fault
 from ..module_utils.plan import document
 from ..module_utils.report import files
 from ..module_utils.revive.finish import UNFINISHED
+from ..module_utils.run_folders import RUNS
 from ..module_utils.waiting import timeline
 
 #: Bytes of the log that are fetched; its end is what matters.
@@ -39,7 +40,7 @@ Ask = Callable[[str], str]
 
 def paths_on_disk(run_id: str) -> dict[str, str]:
     """Return where the old or the new system keeps the files of a run."""
-    return {name: f"/var/lib/dualroot/runs/{run_id}/{name}" for name in _NAMES}
+    return {name: f"/{RUNS}/{run_id}/{name}" for name in _NAMES}
 
 
 def paths_in_memory() -> dict[str, str]:
@@ -71,9 +72,9 @@ def left_of_restore(ask: Ask) -> dict[str, Any]:
     The first is the run that stage two has brought to its end and no controller has finished in the old system, empty
     for none; the second tells whether one is staged on a slot.
     """
-    patterns = (f"/var/lib/dualroot/runs/*/{UNFINISHED}", *_STAGED)
-    lines = _lines(ask(f'for i in {" ".join(patterns)}; do [ ! -e "$i" ] || echo "{_MARK} $i"; done'))
-    paths = [words[1] for words in lines if len(words) == 2 and words[0] == _MARK]
+    patterns = (f"/{RUNS}/*/{UNFINISHED}", *_STAGED)
+    said = ask(f'for i in {" ".join(patterns)}; do [ ! -e "$i" ] || echo "{_MARK} $i"; done')
+    paths = [path for path in map(_marked, _lines(said)) if path]
     runs = [Path(path).parent.name for path in paths if path not in _STAGED]
     return {"unfinished": max(runs, default=""), "restore_staged": len(runs) < len(paths)}
 
@@ -91,18 +92,25 @@ def keep(folder: Path, kept: Mapping[str, Any]) -> None:
     files.write_host(folder, documents)
 
 
-def _lines(text: str) -> list[list[str]]:
-    return [line.split(" ") for line in text.replace("\r", "").split("\n")]
+def _lines(text: str) -> list[str]:
+    return text.replace("\r", "").split("\n")
+
+
+def _marked(line: str) -> str:
+    """Return what a line of our own names, empty for any other line."""
+    words = line.split(" ")
+    return words[1] if len(words) == 2 and words[0] == _MARK else ""
 
 
 def _sections(text: str) -> dict[str, str]:
     sections: dict[str, list[str]] = {}
     current: list[str] = []
-    for words in _lines(text):
-        if len(words) == 2 and words[0] == _MARK and words[1] in (*_NAMES, "end"):
-            current = sections.setdefault(words[1], [])
+    for line in _lines(text):
+        name = _marked(line)
+        if name in (*_NAMES, "end"):
+            current = sections.setdefault(name, [])
         else:
-            current.append(" ".join(words))
+            current.append(line)
     # A cut answer is no answer: half a journal is worth having, half a plan is refused by its digest.
     return {name: "\n".join(body) for name, body in sections.items()}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..disk import sysfs
+from ..run_folders import RUNS
 
-_RUNS = "var/lib/dualroot/runs"
 #: How many are read, the newest first; a result is a few kilobytes.
 MOST = 20
 _MAX_BYTES = 256 << 10
@@ -20,7 +20,7 @@ _FIELDS = ("run_id", "mode", "outcome", "fault", "phases", "payload_bytes", "pea
 def read_rehearsals(root: Path = sysfs.ROOT) -> list[dict[str, Any]]:
     """Return what the newest rehearsals measured, of whatever bundle."""
     try:
-        folders = sorted((root / _RUNS).iterdir(), reverse=True)[:MOST]
+        folders = sorted((root / RUNS).iterdir(), reverse=True)[:MOST]
     except OSError:
         return []
     found = [_read(folder / "result.json") for folder in folders]

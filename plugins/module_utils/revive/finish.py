@@ -18,10 +18,10 @@ from ..disk.nodes import partition_node
 from ..faults import revive as kinds
 from ..faults.fault import Fault
 from ..lifeboat.disk import write_extent
+from ..run_folders import RUNS
 from ..runner import Runner
 from . import superblock
 
-RUNS = "var/lib/dualroot/runs"
 #: In the folder of its run, from stage two on until all of this is done: the controller may not live to see it.
 UNFINISHED = "unfinished"
 _CHUNK = 1 << 20

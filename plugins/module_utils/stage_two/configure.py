@@ -9,11 +9,9 @@ from pathlib import Path
 
 from ..archive.durable import write_file
 from ..boot import fact, first_start, health, root_overlay
+from ..run_folders import RUNS
 from . import fstab
 from .work import Work
-
-#: Where the new system keeps the evidence of runs, as the old one did.
-RUNS = "var/lib/dualroot/runs"
 
 
 def run(work: Work) -> None:

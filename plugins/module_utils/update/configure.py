@@ -15,12 +15,10 @@ from ..boot import fact, first_start, health, root_overlay, slot_entry
 from ..capture import configure as captures
 from ..capture.redact import redact
 from ..layout.model import ResolvedLayout
+from ..run_folders import RUNS
 from ..runner import Runner
 from ..stage_two import fstab
 from . import carry
-
-#: Where a slot keeps the evidence of the run that made it.
-RUNS = "var/lib/dualroot/runs"
 
 
 def apply(

@@ -24,11 +24,11 @@ from ..layout.diff import diff
 from ..layout.model import ResolvedLayout
 from ..probe.disk import read_layout
 from ..probe.memory import read_memory
+from ..run_folders import RUNS
 from ..runner import CommandRunner, Runner
 from ..verify.look import find_disk
 from . import target as targets
 
-_RUNS = "var/lib/dualroot/runs"
 _MAKERS = {"ext4": "mkfs.ext4", "xfs": "mkfs.xfs"}
 _PACKERS = {"zstd": "zstd", "xz": "xz", "gzip": "gzip"}
 _ALWAYS = ("tar", "wipefs", "blkid", "blockdev", "mount", "umount", "udevadm", "lvm", "cp", "rm")
@@ -106,7 +106,7 @@ def _plan(root: Path, run_id: str) -> Mapping[str, Any]:
     if not run_id or "/" in run_id:
         return {}
     try:
-        document = shape.parse((root / _RUNS / run_id / "plan.json").read_bytes())
+        document = shape.parse((root / RUNS / run_id / "plan.json").read_bytes())
     except (OSError, ValueError):
         return {}
     return document if isinstance(document, dict) and document.get("run_id") == run_id else {}

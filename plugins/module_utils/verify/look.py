@@ -17,6 +17,7 @@ from ..faults.fault import Fault
 from ..layout.diff import diff
 from ..layout.model import ResolvedLayout
 from ..probe.disk import read_layout
+from ..run_folders import RUNS
 from ..runner import Runner
 from .seen import CommandResult, Seen, dualroot_arguments
 
@@ -44,7 +45,7 @@ def look(
     if disk:
         observed = read_layout(runner, disk)
         differences = [str(one) for one in diff(resolved, observed, upto, slot=plan["slot"])]
-    folder = root / "var/lib/dualroot/runs" / plan["run_id"]
+    folder = root / RUNS / plan["run_id"]
     record, problem = _read_json(folder / "result.json")
     return Seen(
         arguments=dualroot_arguments((root / "proc/cmdline").read_text("utf-8", "replace")),

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..archive.durable import write_file
 from ..boot import fact as fact_file
+from ..run_folders import RUNS
 
 FACT = fact_file.PATH
 
@@ -34,7 +35,7 @@ def wanted(plan: Mapping[str, Any], conversion: Mapping[str, Any], root: Path, m
     ``conversion`` is what the controller saw; without it the record on the host is kept as it is,
     because the run that measured has completed it or was lost.
     """
-    path = f"var/lib/dualroot/runs/{plan['run_id']}/result.json"
+    path = f"{RUNS}/{plan['run_id']}/result.json"
     result = {**_read(root / path)}
     result.update(
         run_id=plan["run_id"],

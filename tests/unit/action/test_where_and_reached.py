@@ -156,13 +156,13 @@ def test_what_is_left_of_a_restore_is_told(
     look: Any, answer: Any, paths: list[str], unfinished: str, staged: bool
 ) -> None:
     host = Host(answer, dict.fromkeys(paths, ""))
-    found = look(host, fetch=True)
+    found = look(host, left_of_restore=True)
     assert (found["unfinished"], found["restore_staged"]) == (unfinished, staged)
 
 
-def test_it_is_asked_for_where_no_run_is_named(look: Any) -> None:
-    for host, options in ((Host(OLD), {"run_id": RUN}), (Host(stage_two()), {})):
-        assert "unfinished" not in look(host, fetch=True, **options)
+def test_it_is_asked_for_on_demand_and_in_a_system_on_disk_only(look: Any) -> None:
+    for host, options in ((Host(OLD), {"fetch": True}), (Host(stage_two()), {"left_of_restore": True})):
+        assert "unfinished" not in look(host, **options)
         assert not [text for text in host.asked if "unfinished" in text]
 
 
@@ -172,10 +172,10 @@ def test_a_recovery_system_is_heard(look: Any, tmp_path: Path) -> None:
     assert (tmp_path / RUN / "_gate_1-").parent.is_dir()
 
 
-def test_an_old_system_without_a_run_is_not_asked_for_its_files(look: Any) -> None:
+def test_an_old_system_without_a_run_is_not_asked(look: Any) -> None:
     host = Host(OLD)
     assert look(host, fetch=True)["kept"] is None
-    assert not [text for text in host.asked if "plan.json" in text]
+    assert host.asked == []
 
 
 def test_a_host_that_goes_while_it_is_asked(look: Any) -> None:
