@@ -142,21 +142,20 @@ class ActionModule(LeadingAction):
 
     def _not_seen(self, decision: Failed) -> Failed:
         """Let GRUB's environment block say whether the boot loader took the one-shot at all."""
-        try:
-            text = self._low_level_execute_command(one_shot_reason.command(), sudoable=True)["stdout"]
-        except AnsibleError:
-            return decision
-        kind = one_shot_reason.read(str(text))
+        kind = one_shot_reason.read(self._said(one_shot_reason.COMMAND))
         return Failed(decision.outcome, Fault(kind).record()) if kind else decision
 
     def _told(self, plan: Mapping[str, Any], decision: Failed) -> Failed:
         """Let the new system's own words, on the dispatch partition, say why it is not what runs."""
-        try:
-            text = self._low_level_execute_command(trial_reason.command(plan), sudoable=True)["stdout"]
-        except AnsibleError:
-            return decision
-        reason = trial_reason.read(str(text), str(plan["slot"]))
+        reason = trial_reason.read(self._said(trial_reason.command(plan)), str(plan["slot"]))
         return Failed("returned", Fault(kinds.TRIAL_FAILED, reason=reason).record()) if reason else decision
+
+    def _said(self, command: str) -> str:
+        """Return what a command of root prints in the old system, nothing where it cannot be run."""
+        try:
+            return str(self._low_level_execute_command(command, sudoable=True)["stdout"])
+        except AnsibleError:
+            return ""
 
     def _result(
         self,

@@ -13,13 +13,8 @@ from ..module_utils.faults import convert as kinds
 from ..module_utils.faults.fault import FaultKind
 
 _MARK = "# GRUB Environment Block"
-#: Debian's place, that of the RHEL family, and theirs under UEFI before version 9.
-_TEXT = "cat /boot/grub/grubenv /boot/grub2/grubenv /boot/efi/EFI/*/grubenv 2>/dev/null"
-
-
-def command() -> str:
-    """Return what root runs on the old system."""
-    return _TEXT
+#: What root runs on the old system: Debian's place, that of the RHEL family, and theirs under UEFI before version 9.
+COMMAND = "cat /boot/grub/grubenv /boot/grub2/grubenv /boot/efi/EFI/*/grubenv 2>/dev/null"
 
 
 def read(text: str) -> FaultKind | None:
