@@ -46,12 +46,9 @@ class Machines:
         self.failed: dict[str, str] = {}
         self._built = arguments.bundle or build_bundle("debian13-va").folder
         self._pool = ThreadPoolExecutor(1)
-        self._stopped = False
         self._found = {combo: self._pool.submit(self._prepare, combo) for combo in chosen}
 
     def _prepare(self, combo: combos.Combo) -> list[tuple[Prepared, soak.Case]]:
-        if self._stopped:
-            return []
         started = time.monotonic()
         try:
             one = prepare(combo, self._arguments.work, self._built, own_engine=self._arguments.own_engine)
@@ -65,8 +62,7 @@ class Machines:
 
     def close(self) -> None:
         """Prepare nothing more; what is being prepared is brought to its end."""
-        self._stopped = True
-        self._pool.shutdown()
+        self._pool.shutdown(cancel_futures=True)
 
     def is_ready(self, combo: combos.Combo) -> bool:
         return self._found[combo].done()

@@ -66,6 +66,17 @@ class ActionModule(ActionBase):
         return {"changed": False, **answers[min(before.count(name), len(answers) - 1)]}
 """
 
+#: What ``bundle_check`` says of a bundle.
+CHECKED = {
+    "manifest": {"name": "gateway", "version": "2", "environment": {"interpreter": {"sha256": "i", "size": 5}}},
+    "manifest_sha256": "m2",
+    "fingerprint": "f",
+    "interpreter": "/nowhere/interpreter.tar.gz",
+    "layout_name": "va",
+    "folder": "/srv/bundle",
+    "url": "",
+}
+
 
 @dataclass(frozen=True)
 class Done:

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from tests.support import scripted_hosts
-from tests.support.scripted_hosts import PLAYBOOK, changed
+from tests.support.scripted_hosts import CHECKED, PLAYBOOK, changed
 
 pytestmark = pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook beside this Python")
 
@@ -18,14 +17,6 @@ OLD = {"system": "old_system", "run_id": None, "slot": None, "kept": None, "unfi
 SLOT = {"system": "new_system", "slot": "a", "run_id": "first", "slot_state": "good", "kept": None, "unfinished": ""}
 PLAN = {"mode": "restore", "run_id": LEFT, "slot": "a", "lifeboat": {"used": True}, "digest": "d"}
 RESULT = {"run_id": LEFT, "outcome": "restored", "mode": "restore", "slot": None, "fault": None}
-CHECKED = {
-    "manifest": {"name": "gateway", "version": "2", "environment": {"interpreter": {"sha256": "i", "size": 5}}},
-    "manifest_sha256": "m2",
-    "fingerprint": "f",
-    "interpreter": "/nowhere/interpreter.tar.gz",
-    "folder": "/srv/bundle",
-    "url": "",
-}
 USUAL = {
     "bundle_check": [CHECKED],
     "interpreter": [{"interpreter": sys.executable}],
@@ -33,20 +24,6 @@ USUAL = {
     "revive_stage": [{"changed": True, "armed": False, "changes": []}],
     "initramfs_stage": [{"changed": True, "changes": []}],
 }
-
-
-@pytest.fixture(scope="module")
-def collections(tmp_path_factory):
-    return scripted_hosts.lay_out(tmp_path_factory.mktemp("collections"))
-
-
-@pytest.fixture
-def play(collections, tmp_path):
-    def run(name, *options, answers=None, **variables):
-        every = {**USUAL, **(answers or {})}
-        return scripted_hosts.run(collections, tmp_path, name, *options, answers=every, **variables)
-
-    return run
 
 
 def test_a_host_that_runs_its_old_system_is_left_alone(play):

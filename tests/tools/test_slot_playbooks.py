@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import scripted_hosts
-from tests.support.scripted_hosts import PLAYBOOK, RUN, changed
+from tests.support.scripted_hosts import CHECKED, PLAYBOOK, RUN, changed
 
 pytestmark = pytest.mark.skipif(not PLAYBOOK, reason="needs ansible-playbook beside this Python")
 
@@ -25,15 +24,6 @@ PLAN = {
     "lifeboat": {"used": False},
     "layout": {"name": "va"},
     "digest": "d",
-}
-CHECKED = {
-    "manifest": {"name": "gateway", "version": "2", "environment": {"interpreter": {"sha256": "i", "size": 5}}},
-    "manifest_sha256": "m2",
-    "fingerprint": "f",
-    "interpreter": "/nowhere/interpreter.tar.gz",
-    "layout_name": "va",
-    "folder": "/srv/bundle",
-    "url": "",
 }
 FROM = {"system": "new_system", "slot": "a", "run_id": "first", "slot_state": "good", "kept": None}
 NEW = {"system": "new_system", "slot": "b", "run_id": RUN, "slot_state": "trying", "kept": {"plan": PLAN}}
@@ -67,22 +57,6 @@ USUAL: dict[str, list[dict[str, Any]]] = {
     "slot_info": [{"slots": {"a": "good", "b": "trying"}}],
     "host_commit": [{"changed": True, "result": {"outcome": "updated", "slot": "b", "run_id": RUN}}],
 }
-
-
-@pytest.fixture(scope="module")
-def collections(tmp_path_factory):
-    return scripted_hosts.lay_out(tmp_path_factory.mktemp("collections"))
-
-
-@pytest.fixture
-def play(collections, tmp_path):
-    """Return a function that runs a playbook; ``answers`` replace the usual ones."""
-
-    def run(name, *options, answers=None, **variables):
-        every = {**USUAL, **(answers or {})}
-        return scripted_hosts.run(collections, tmp_path, name, *options, answers=every, **variables)
-
-    return run
 
 
 def test_without_consent_nothing_is_changed(play):

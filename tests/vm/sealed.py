@@ -14,7 +14,9 @@ from typing import Any
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slot_state
 from ansible_collections.dualroot.migrate.plugins.module_utils.layout.model import ResolvedLayout
 
-from . import disk_content
+from tests.lab.bundles import BROKEN
+
+from . import disk_content, slots
 from .conftest import Host
 from .controller import Controller
 
@@ -25,22 +27,6 @@ LIMIT = 150
 #: The limit, the restart of a panic, and the recovery system's own start, under emulation on a busy machine.
 FALL_SECONDS = 900.0
 MIB = 1 << 20
-_PANIC = """\
-[Unit]
-DefaultDependencies=no
-Before=sysinit.target
-[Service]
-ExecStart=/bin/sh -c 'echo c >/proc/sysrq-trigger'
-"""
-_HANG = """\
-[Unit]
-DefaultDependencies=no
-Before=sysinit.target
-[Service]
-Type=oneshot
-TimeoutStartSec=infinity
-ExecStart=/bin/sleep infinity
-"""
 
 
 @dataclass(frozen=True)
@@ -52,23 +38,8 @@ class Break:
     fault: str = "convert.in_recovery"
 
 
-def _unit(text: str) -> Callable[[Path, Path], None]:
-    def apply(root: Path, _dispatch: Path) -> None:
-        units = root / "etc/systemd/system"
-        (units / "broken.service").write_text(text)
-        (units / "sysinit.target.wants/broken.service").symlink_to("../broken.service")
-
-    return apply
-
-
-def _mask(*names: str) -> Callable[[Path, Path], None]:
-    def apply(root: Path, _dispatch: Path) -> None:
-        for name in names:
-            path = root / "etc/systemd/system" / name
-            path.unlink(missing_ok=True)
-            path.symlink_to("/dev/null")
-
-    return apply
+def _files(files: dict[str, str]) -> Callable[[Path, Path], None]:
+    return lambda root, _dispatch: slots.lay(files, root)
 
 
 def _root_is_elsewhere(_root: Path, dispatch: Path) -> None:
@@ -87,13 +58,13 @@ def _initramfs_hangs(_root: Path, dispatch: Path) -> None:
 
 
 BREAKS = {
-    "sshd dead": Break(_mask("ssh.service", "ssh.socket"), "no sshd listens"),
-    "kernel panic": Break(_unit(_PANIC), "Kernel panic - not syncing: sysrq triggered crash"),
-    "hang": Break(_unit(_HANG), "the system has not come up as a whole"),
-    "network dead": Break(
-        _mask("systemd-networkd.service", "systemd-networkd.socket", "networking.service"),
-        "the address 10.0.2.15 is missing",
+    "sshd dead": Break(
+        _files({f"etc/systemd/system/{name}": "-> /dev/null" for name in ("ssh.service", "ssh.socket")}),
+        "no sshd listens",
     ),
+    "kernel panic": Break(_files(BROKEN["panic"]), "Kernel panic - not syncing: sysrq triggered crash"),
+    "hang": Break(_files(BROKEN["hang"]), "the system has not come up as a whole"),
+    "network dead": Break(_files(BROKEN["offline"]), "the address 10.0.2.15 is missing"),
     "initramfs without root": Break(_root_is_elsewhere, "Rebooting automatically due to panic= boot argument"),
     "initramfs hangs": Break(_initramfs_hangs, "the initramfs has not found its root within 60 s"),
 }
@@ -101,12 +72,13 @@ BREAKS = {
 
 @dataclass(frozen=True)
 class Sealed:
-    """A host whose disk is as stage two left it; ``variables`` are those of its run."""
+    """A host whose disk is as stage two left it; ``variables`` and ``plan`` are those of its run."""
 
     host: Host
     disk: Path
     places: dict[str, tuple[int, int]]
     variables: dict[str, Any]
+    plan: dict[str, Any]
 
 
 def seal(host: Host, keep_old: str) -> Sealed:
@@ -140,7 +112,7 @@ def seal(host: Host, keep_old: str) -> Sealed:
         "root": (start + MIB + volume.first * group.extent_bytes, volume.bytes),
         "dispatch": (dispatch.start_lba * layout.sector_bytes, dispatch.sectors * layout.sector_bytes),
     }
-    return Sealed(host, kept, places, variables)
+    return Sealed(host, kept, places, variables, plan)
 
 
 def start_broken(sealed: Sealed, what: Callable[[Path, Path], None] | None, tries: int) -> int:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import dataclass
 
@@ -37,10 +36,9 @@ class Kept:
 
     def told(self) -> str:
         """Return the reason as the controller would read it in the old system."""
-        host = self.sealed.host
-        plan = json.loads(sorted(host.reports.glob(f"*/{host.name}/plan.json"))[-1].read_text())
-        assert plan["keep_old"]
-        return trial_reason.read(host.machine.ssh(f"sudo sh -c {shlex.quote(trial_reason.command(plan))}"), "a")
+        assert self.sealed.plan["keep_old"]
+        command = trial_reason.command(self.sealed.plan)
+        return trial_reason.read(self.sealed.host.machine.ssh(f"sudo sh -c {shlex.quote(command)}"), "a")
 
 
 @pytest.fixture(scope="module")
