@@ -100,10 +100,11 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import kept_old, root_overlay, slots
+from ..module_utils.boot import kept_old, root_overlay, slot_state, slots
 from ..module_utils.layout.model import ResolvedLayout
 from ..module_utils.lifeboat import erase
 from ..module_utils.plan import document
+from ..module_utils.run_folders import RUNS
 from ..module_utils.runner import CommandRunner
 from ..module_utils.verify import record
 
@@ -121,7 +122,7 @@ def erase_lifeboat(module):
     """Overwrite what the lifeboat holds of the host; return the module's result."""
     plan = document.load(module.params["plan"])
     resolved = ResolvedLayout.from_document(plan["layout"])
-    node, folder = module.params["disk"], Path("/var/lib/dualroot/runs") / plan["run_id"]
+    node, folder = module.params["disk"], Path("/", RUNS, plan["run_id"])
     found = erase.look(CommandRunner(), resolved, node, folder, plan["run_id"])
     if not module.check_mode:
         erase.erase(found, node, folder)
@@ -138,13 +139,15 @@ def erase_lifeboat(module):
 def write_record(module):
     """Write what differs; return the module's result."""
     plan = document.load(module.params["plan"])
-    wanted = record.wanted(plan, module.params["conversion"], Path("/"), slots.DISPATCH)
-    changed, before = record.write(wanted, Path("/"), pretend=True)
-    if changed and not module.check_mode:
-        # Below an overlay in memory also where it is read at the next start.
-        with root_overlay.lasting(CommandRunner()) as roots:
-            for root in roots:
-                record.write(wanted, root)
+    # The start of this very system may be writing the fact too.
+    with slot_state.locked(slots.DISPATCH):
+        wanted = record.wanted(plan, module.params["conversion"], Path("/"), slots.DISPATCH)
+        changed, before = record.write(wanted, Path("/"), pretend=True)
+        if changed and not module.check_mode:
+            # Below an overlay in memory also where it is read at the next start.
+            with root_overlay.lasting(CommandRunner()) as roots:
+                for root in roots:
+                    record.write(wanted, root)
     return {
         "changed": changed,
         "result": wanted.result,

@@ -200,7 +200,8 @@ def work(module):
         os.nice(10)
         done = install.install(CommandRunner(), order, Progress(plan["run_id"]), dispatch=mount)
         after = described(mount, plan["slot"])
-        fact.refresh(Path("/"), mount)
+        with slot_state.locked(mount):
+            fact.refresh(Path("/"), mount)
     record = records.read_slots(mount).get(plan["slot"])
     return {
         **asdict(done),

@@ -143,7 +143,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.ansible_module import run_module
-from ..module_utils.boot import fact, records, slots
+from ..module_utils.boot import fact, records, slot_state, slots
 from ..module_utils.runner import CommandRunner
 
 
@@ -164,7 +164,8 @@ def work(module):
     mount = Path(params["mount"])
     before, after = slots.mark(CommandRunner(), wish, mount, dry=module.check_mode)
     if not module.check_mode:
-        fact.refresh(Path("/"), mount)
+        with slot_state.locked(mount):
+            fact.refresh(Path("/"), mount)
     shown = slots.describe(after)
     return {
         "changed": before != after,

@@ -8,7 +8,9 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -287,6 +289,28 @@ def test_the_fact_is_written_as_the_engine_does(host: Host) -> None:
         host.run("good", "a")
         assert not fact.refresh(host.folder, host.dispatch)
         assert json.loads((host.folder / fact.PATH).read_text())["slots"]["b"]["state"] == "trying"
+
+
+@pytest.mark.skipif(shutil.which("flock") is None, reason="needs flock")
+def test_the_start_of_a_system_writes_the_fact_after_who_changes_the_state(host: Host) -> None:
+    base = {"slot": "a", "run_id": RECORD.run_id, "layout": "va", "bundle_name": "g", "bundle_version": "1"}
+    fact.write(host.folder, base)
+    at_work = host.folder / "at-work"
+    with ThreadPoolExecutor(1) as pool:
+        with slot_state.locked(host.dispatch):
+            # It has told that it is there before it may wait, and it must not have read the state by then.
+            host.command("flock", f'echo here >{at_work}\nexec {shutil.which("flock")} "$@"')
+            writer = pool.submit(host.run, "fact")
+            while not at_work.exists() and not writer.done():
+                time.sleep(0.01)
+            slot_state.write(host.dispatch, replace(STATE, slots={"a": "good", "b": "bad"}))
+            # A writer that does not wait would be through long before.
+            time.sleep(0.5)
+            assert not writer.done()
+            assert fact.refresh(host.folder, host.dispatch)
+        writer.result()
+    assert (host.folder / fact.PATH).read_text() == fact.dump(fact.document(base, host.dispatch))
+    assert [path.name for path in (host.folder / fact.PATH).parent.iterdir()] == ["dualroot.fact"]
 
 
 def test_a_system_without_a_fact_gets_none(host: Host) -> None:

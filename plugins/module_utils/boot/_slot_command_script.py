@@ -194,6 +194,14 @@ tries_ended() {
 CHANGE = r"""
 # -- changes --------------------------------------------------------------------------------------
 
+# One writer at a time, of the slot state and of the fact; the engine locks the same folder.
+lock() {
+    if command -v flock >/dev/null; then
+        exec 9<"$dispatch"
+        flock 9
+    fi
+}
+
 is_read_only() { grep -q "^[^ ]* $dispatch [^ ]* ro[, ]" "$proc/mounts"; }
 
 # The dispatch file system is writable for the moment of the change only; the remount also writes its
@@ -201,10 +209,7 @@ is_read_only() { grep -q "^[^ ]* $dispatch [^ ]* ro[, ]" "$proc/mounts"; }
 begin_change() {
     [ "$(id -u)" = 0 ] || [ -n "$root" ] || die "only root may change anything"
     mounted
-    if command -v flock >/dev/null; then
-        exec 9<"$dispatch"
-        flock 9
-    fi
+    lock
     if is_read_only; then
         mount -o remount,rw "$dispatch" || die "$dispatch cannot be made writable"
         trap 'mount -o remount,ro "$dispatch" || echo "dualroot-slot: $dispatch stays writable" >&2' EXIT

@@ -132,16 +132,18 @@ fact_slot() {
 }
 
 # What the installation wrote stays as it is; what may have changed since is told anew. The form is that of
-# json.dumps(indent=2, sort_keys=True), see boot/fact.py.
+# json.dumps(indent=2, sort_keys=True), see boot/fact.py. Under the lock, for the start of a system writes it while the
+# controller that waited for that start marks its slot good: the later writer has to be the one that read later.
 write_fact() {
     fact=$root/etc/ansible/facts.d/dualroot.fact
     [ -r "$fact" ] && read_state || return 0
     kept=$(grep -E '^  "(bundle_name|bundle_version|committed|layout|run_id|slot)": ' "$fact" | sed 's/,$//; s/$/,/')
+    new=$fact.$$
     {
         printf '{\n  "boots_next": "%s",\n%s\n  "slots": {\n%s,\n%s\n  },\n  "tries": %s\n}\n' \
             "$(boots_next)" "$kept" "$(fact_slot a)" "$(fact_slot b)" "$s_tries"
-    } >"$fact.new" || return 0
-    if cmp -s "$fact.new" "$fact"; then rm -f "$fact.new"; else mv -f "$fact.new" "$fact"; fi
+    } >"$new" || return 0
+    if cmp -s "$new" "$fact"; then rm -f "$new"; else mv -f "$new" "$fact"; fi
 }
 
 # -- the command line -----------------------------------------------------------------------------
@@ -182,7 +184,7 @@ esac
 case $word in
     status) mounted; if [ -n "$json" ]; then show_json; else show_text; fi ;;
     reason) mounted; show_reason ;;
-    fact) mounted; write_fact ;;
+    fact) mounted; lock; write_fact ;;
     good | bad)
         slot=$1
         shift

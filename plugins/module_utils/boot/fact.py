@@ -68,7 +68,10 @@ def write(root: Path, fact: Mapping[str, Any]) -> None:
 
 
 def refresh(root: Path, mount: Path) -> bool:
-    """Bring the fact up to what ``mount`` says now; return whether it changed. A system without one gets none."""
+    """Bring the fact up to what ``mount`` says now; return whether it changed. A system without one gets none.
+
+    The caller holds ``slot_state.locked(mount)``: the start of the system writes the same file, under the same lock.
+    """
     path = root / PATH
     try:
         before = path.read_bytes()
