@@ -41,9 +41,10 @@ check: lint types unit ## the quick loop: lint, types, unit tests, real tools on
 soak: $(INSTALLED) images ## the long matrices; what is done already is kept, so it can be ended and started again
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.fuzz --inputs 100000
 	molecule test -s update
-	export DUALROOT_SOAK=1 $(BUNDLE) && $(PYTEST) tests/boot tests/vm tests/crash/test_update_cuts.py
+	export DUALROOT_SOAK=1 $(BUNDLE) && $(PYTEST) tests/boot tests/vm tests/crash/test_update_cuts.py tests/crash/test_commit_cuts.py
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash run --seconds $${DUALROOT_SOAK_SECONDS:-28800}
 	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash.update
+	PYTHONPATH=$(COLLECTIONS):$(CURDIR) $(VENV)/bin/python -m tests.crash.commit
 	$(VENV)/bin/python tests/bin/write_reliability_page.py
 
 bench: $(INSTALLED) ## downtime, RAM and throughput of a migration, as ratios

@@ -161,7 +161,7 @@ def points(log: WriteLog, steps: Sequence[str], seed: int, wanted: int, disk_byt
     first = []
     for indexes in by_step.values():
         first += [indexes[0], indexes[-1]]
-    table = [index for index, entry in enumerate(log.entries) if _is_table(entry, disk_bytes)]
+    table = [index for index, entry in enumerate(log.entries) if is_table(entry, disk_bytes)]
     sure = sorted({*first, *table, *(index + 1 for index in table if index + 1 < len(log.entries))})
     found = [_point(log, index, chance) for index in sure]
     while len(found) < wanted and by_step:
@@ -172,7 +172,8 @@ def points(log: WriteLog, steps: Sequence[str], seed: int, wanted: int, disk_byt
     return unique[:wanted]
 
 
-def _is_table(entry: Entry, disk_bytes: int) -> bool:
+def is_table(entry: Entry, disk_bytes: int) -> bool:
+    """Tell whether a write may touch the boot sector or one of the two partition tables."""
     near = entry.offset < 68 * 512 or entry.offset >= disk_bytes - _TABLE_BYTES
     return entry.kind == "write" and near
 

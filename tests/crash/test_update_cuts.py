@@ -14,7 +14,8 @@ import pytest
 
 from tests.lab.cache import cache_folder
 
-from . import soak, update
+from . import host_cuts, soak, update
+from .host_cuts import Recorded
 
 SEED = 1
 #: States looked at, and how many of each part are started too: a start takes a minute under emulation.
@@ -23,23 +24,23 @@ LIMIT_SECONDS = 4 * 3600.0
 
 
 @pytest.fixture(scope="module")
-def recorded() -> update.Recorded:
+def recorded() -> Recorded:
     """An undisturbed update and rollback of a converted host, every write logged."""
     return update.record(cache_folder().parent / "crash")
 
 
 @pytest.fixture(scope="module")
-def lines(recorded: update.Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
+def lines(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
     folder: Path = tmp_path_factory.mktemp("cuts")
     target = os.environ.get("DUALROOT_UPDATE_RESULTS")
     results = soak.Results(Path(target) if target else folder / "results.jsonl")
-    chosen = update.spread(recorded, SEED, STATES, STARTED)
-    list(update.run_all(recorded, chosen, results, folder / "scratch", time.monotonic() + LIMIT_SECONDS))
-    keys = {update.key(recorded, *one) for one in chosen}
+    chosen = host_cuts.spread(recorded, SEED, STATES, STARTED)
+    list(host_cuts.run_all(recorded, chosen, results, folder / "scratch", time.monotonic() + LIMIT_SECONDS))
+    keys = {host_cuts.key(recorded, *one) for one in chosen}
     yield [line for line in results.lines if line["key"] in keys]
 
 
-def test_update_and_rollback_write_where_they_must_and_nowhere_else(recorded: update.Recorded) -> None:
+def test_update_and_rollback_write_where_they_must_and_nowhere_else(recorded: Recorded) -> None:
     log = recorded.log
     written = {
         part: {recorded.region(entry) for entry in log.entries[first:last] if entry.kind == "write"}
@@ -50,10 +51,10 @@ def test_update_and_rollback_write_where_they_must_and_nowhere_else(recorded: up
     assert {"dispatch"} <= written["rollback"] <= {"a", "b", "dispatch", "data", "image"}
 
 
-def test_the_slot_is_marked_bad_before_it_is_written(recorded: update.Recorded) -> None:
+def test_the_slot_is_marked_bad_before_it_is_written(recorded: Recorded) -> None:
     first, last = recorded.parts["update"]
-    control = update.control_writes(recorded.log, first, last)
-    said = [update.state_in(recorded.log, index, "b") for index in control]
+    control = host_cuts.control_writes(recorded.log, first, last)
+    said = [host_cuts.state_in(recorded.log, index, "b") for index in control]
     # Two copies of each; from trying on GRUB counts as well.
     assert said[0] == "bad" and said[-1] == "good" and "trying" in said
     entries = enumerate(recorded.log.entries[first:last], first)

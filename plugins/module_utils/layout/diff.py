@@ -55,8 +55,10 @@ def table_differences(resolved: ResolvedLayout, observed: Observed, upto: str) -
     ):
         if wanted != found:
             yield Difference(path, wanted, found)
-    for problem in observed.problems:
-        yield Difference(".table", "a table without defects", problem)
+    if is_due("commit", upto):
+        # Until then one copy may be half written: a commit that was cut leaves it so, and the next one mends it.
+        for problem in observed.problems:
+            yield Difference(".table", "a table without defects", problem)
     by_number = {part.number: part for part in observed.partitions}
     for wanted_part in resolved.partitions:
         found_part = by_number.pop(wanted_part.number, None)

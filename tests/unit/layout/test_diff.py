@@ -118,4 +118,8 @@ def test_every_kind_of_difference():
     }
     for path, observed in cases.items():
         assert [one.path for one in diff(resolved, observed, "convert")] == [path]
-    assert diff(resolved, replace(good, problems=("backup header damaged",)), "convert")
+    # A commit that was cut leaves one copy half written; only the commit can mend it, and it comes after this look.
+    damaged = ("backup header damaged",)
+    assert diff(resolved, replace(good, problems=damaged), "convert") == []
+    whole = replace(observe(resolved, "commit"), problems=damaged)
+    assert [one.found for one in diff(resolved, whole, "commit")] == list(damaged)
