@@ -238,15 +238,15 @@ def _table(recorded: Recorded, disk: Path) -> str:
     """Return who reads the partition table as neither the one before the commit nor the one after it."""
     if not recorded.trial:
         return ""
-    layout, data = recorded.layout, disk.open("rb")
-    meant = [readings.of_table(table.target(layout, upto).entries) for upto in ("convert", "commit")]
+    layout = recorded.layout
     size = layout.sector_bytes
+    meant = [readings.of_table(table.target(layout, upto).entries) for upto in ("convert", "commit")]
+    with disk.open("rb") as data:
 
-    def read(lba: int, count: int) -> bytes:
-        data.seek(lba * size)
-        return data.read(count * size)
+        def read(lba: int, count: int) -> bytes:
+            data.seek(lba * size)
+            return data.read(count * size)
 
-    with data:
         found = {name: how(read, layout.disk_bytes // size, size) for name, how in readings.READINGS.items()}
     wrong = sorted(name for name, reading in found.items() if reading not in meant)
     return f"{', '.join(wrong)}: another partition table" if wrong else ""

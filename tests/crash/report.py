@@ -164,15 +164,17 @@ def _updates(lines: Sequence[Line]) -> str:
     started = sum(line["started"] for line in lines)
     text = "## Power cuts of first starts, commits, updates and rollbacks\n\n"
     text += "A whole host (Debian 13, layout `va`) starts its new system for the first time and is committed;\n"
-    text += "another one is updated and rolled back. All of that is done by the playbooks, every write of the\n"
-    text += "systems and of GRUB logged. In every state the slot state is read as GRUB reads it, the partition\n"
-    text += "table as Linux, GRUB and UEFI do (it must be the one before the commit or the one after it), the\n"
-    text += "file systems of the slots are brought to order as a start does, and the files of the slot that ran are\n"
-    text += "compared with what they were (but for what a running system writes by itself: `/var`, homes, Python's\n"
-    text += "caches); so are those of the other slot where it may start. "
-    text += f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started as well, "
-    text += "until the host let its user in; those of first starts and commits were then migrated again, and had\n"
-    text += "to end converted.\n\n"
+    text += "another one is updated and rolled back. The playbooks do that, with every write of the systems and of\n"
+    text += "GRUB logged. In every state the slot state is read as GRUB reads it, the file systems of the slots are\n"
+    text += "brought to order as a start does, and the files of the slot that ran are compared with what they were\n"
+    text += "(but for what a running system writes by itself: `/var`, homes, Python's caches); so are those of the\n"
+    text += "other slot where it may start. At first starts and commits Linux, GRUB and UEFI must each read the\n"
+    text += "partition table from before the commit or the one from after it.\n\n"
+    text += (
+        f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started as well, until\n"
+    )
+    text += "the host let its user in. Those of first starts and commits were then migrated again, and had to end\n"
+    text += "converted.\n\n"
     names = {"KEPT": "the slot that ran", "NEW": "the other slot, complete", "BRICK": "anything else"}
     head = ("", "states", *(f"next start: {shown}" for shown in names.values()))
     for title, name in (("cut of", "part"), ("slots at the cut", "moment"), ("last write to", "region")):
