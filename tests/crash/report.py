@@ -170,9 +170,7 @@ def _updates(lines: Sequence[Line]) -> str:
     text += "(but for what a running system writes by itself: `/var`, homes, Python's caches); so are those of the\n"
     text += "other slot where it may start. At first starts and commits Linux, GRUB and UEFI must each read the\n"
     text += "partition table from before the commit or the one from after it.\n\n"
-    text += (
-        f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started too, until\n"
-    )
+    text += f"**{len(lines)} states**, {len(wrong)} not as they must be; {started} of them were started too, until\n"
     text += "the host let its user in. Those of first starts and commits were then migrated again, and had to end\n"
     text += "converted.\n\n"
     names = {"KEPT": "the slot that ran", "NEW": "the other slot, complete", "BRICK": "anything else"}
