@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -18,7 +17,9 @@ class Writer:
 
     Nothing is rewritten that is already as wanted, so a second run changes nothing. A file comes
     into being with mode 0600 under a name of its own, gets owner and content, then its mode, and
-    then its name; so no secret is readable by others for a moment, and no file is ever half.
+    then its name; so no secret is readable by others for a moment, and no file is ever half. That
+    name is always the same: what a power cut has left of it is gone when the file is written again,
+    and no copy of a key stays behind.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,7 +41,7 @@ class Writer:
         self._make_parents(target)
         if target.is_dir() and not target.is_symlink():
             shutil.rmtree(target)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        temporary = _temporary(target)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as stream:
@@ -62,7 +63,7 @@ class Writer:
         if target.is_symlink() and os.readlink(target) == to:
             return False
         self._make_parents(target)
-        temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        temporary = _temporary(target)
         os.symlink(to, temporary)
         os.replace(temporary, target)
         self.written.append(path)
@@ -102,6 +103,13 @@ class Writer:
         for entry in reversed(missing):
             entry.mkdir()
             entry.chmod(0o755)
+
+
+def _temporary(target: Path) -> Path:
+    """Return the name under which a file comes into being, free of what an earlier try has left there."""
+    temporary = target.with_name(f".{target.name}.dualroot")
+    temporary.unlink(missing_ok=True)
+    return temporary
 
 
 def _is_file(target: Path, data: bytes, mode: int, uid: int, gid: int) -> bool:
