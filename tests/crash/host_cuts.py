@@ -40,6 +40,9 @@ from .write_log import Entry, WriteLog, entries_so_far, last_flush
 
 RESULTS = Path(__file__).parent / "results/updates.jsonl"
 SSH_SECONDS = 600.0
+#: Longer than a sample may take, so that a slow machine is told from a hang.
+SAMPLE_SECONDS = 4 * 3600.0
+Line = dict[str, Any]
 _BLOCK = b"# GRUB Environment Block\n"
 
 
@@ -181,6 +184,7 @@ def judge(recorded: Recorded, part: str, point: Point, scratch: Path, start: boo
     """Make a state, look at its disk, start it where ``start`` says so, and return its line."""
     began = time.monotonic()
     before = RAN[part]
+    other = "b" if before == "a" else "a"
     with tempfile.TemporaryDirectory(dir=scratch) as name:
         folder = Path(name)
         disk = folder / "disk.raw"
@@ -189,7 +193,6 @@ def judge(recorded: Recorded, part: str, point: Point, scratch: Path, start: boo
         state, problem = _state(recorded, disk, folder / "mount")
         choice = state.next or state.choice() if state else ""
         if state and not problem:
-            other = "b" if before == "a" else "a"
             whole = {before, *(slot for slot in (other,) if state.state_of(slot) in ("good", "trying"))}
             allowed = ("good", "trying") if recorded.trial else ("good",)
             if state.state_of(before) not in allowed or (recorded.trial and choice != before):
@@ -199,9 +202,7 @@ def judge(recorded: Recorded, part: str, point: Point, scratch: Path, start: boo
             problem = problem or (_started(recorded, folder, choice) if start else "")
             problem = problem or _contents(recorded, disk, whole, folder / "mount")
     kind = "BRICK" if problem else "KEPT" if choice == before else "NEW"
-    expected = (
-        ["KEPT"] if state and state.state_of("a" if before == "b" else "b") in ("bad", "empty") else ["KEPT", "NEW"]
-    )
+    expected = ["KEPT"] if state and state.state_of(other) in ("bad", "empty") else ["KEPT", "NEW"]
     entry = recorded.log.entries[min(point.at, len(recorded.log.entries) - 1)]
     return {
         "key": key(recorded, part, point, start),
@@ -307,6 +308,15 @@ def spread(recorded: Recorded, seed: int, wanted: int, started: int) -> list[tup
     turns = max(len(one) for one in found)
     in_turn = [one[number] for number in range(turns) for one in found if number < len(one)]
     return sorted(in_turn, key=lambda one: one[2])
+
+
+def sample(recorded: Recorded, seed: int, wanted: int, started: int, folder: Path, kept: str = "") -> list[Line]:
+    """Judge a sample of states for a test; return their lines. Those in the file ``kept`` are not judged again."""
+    results = Results(Path(kept) if kept else folder / "results.jsonl")
+    chosen = spread(recorded, seed, wanted, started)
+    list(run_all(recorded, chosen, results, folder / "scratch", time.monotonic() + SAMPLE_SECONDS))
+    keys = {key(recorded, *one) for one in chosen}
+    return [line for line in results.lines if line["key"] in keys]
 
 
 def main(what: str, description: str, record: Callable[[Path], Recorded]) -> int:

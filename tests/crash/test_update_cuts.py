@@ -5,22 +5,17 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.lab.cache import cache_folder
 
-from . import host_cuts, soak, update
-from .host_cuts import Recorded
+from . import host_cuts, update
+from .host_cuts import Line, Recorded
 
 SEED = 1
 #: States looked at, and how many of each part are started too: a start takes a minute under emulation.
 STATES, STARTED = (60, 12) if os.environ.get("DUALROOT_SOAK") else (14, 1)
-LIMIT_SECONDS = 4 * 3600.0
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +25,9 @@ def recorded() -> Recorded:
 
 
 @pytest.fixture(scope="module")
-def lines(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[dict[str, Any]]]:
-    folder: Path = tmp_path_factory.mktemp("cuts")
-    target = os.environ.get("DUALROOT_UPDATE_RESULTS")
-    results = soak.Results(Path(target) if target else folder / "results.jsonl")
-    chosen = host_cuts.spread(recorded, SEED, STATES, STARTED)
-    list(host_cuts.run_all(recorded, chosen, results, folder / "scratch", time.monotonic() + LIMIT_SECONDS))
-    keys = {host_cuts.key(recorded, *one) for one in chosen}
-    yield [line for line in results.lines if line["key"] in keys]
+def lines(recorded: Recorded, tmp_path_factory: pytest.TempPathFactory) -> list[Line]:
+    kept = os.environ.get("DUALROOT_UPDATE_RESULTS", "")
+    return host_cuts.sample(recorded, SEED, STATES, STARTED, tmp_path_factory.mktemp("cuts"), kept)
 
 
 def test_update_and_rollback_write_where_they_must_and_nowhere_else(recorded: Recorded) -> None:
@@ -66,7 +56,7 @@ def test_the_slot_is_marked_bad_before_it_is_written(recorded: Recorded) -> None
     assert sum(recorded.log.entries[index].length for index in before_the_trial) > 100 << 20
 
 
-def test_no_power_cut_loses_the_good_slot(lines: list[dict[str, Any]]) -> None:
+def test_no_power_cut_loses_the_good_slot(lines: list[Line]) -> None:
     assert len(lines) == STATES
     wrong = [line for line in lines if not line["ok"]]
     assert not wrong, wrong
