@@ -350,7 +350,7 @@ STEPS: dict[str, Steps] = {
     "verify.layout_differs": Steps(
         NEW,
         _TABLE,
-        "The differences are listed one by one. A volume that is missing is made by the next run; one that differs was changed by hand.",
+        "The differences are listed one by one. A volume that is missing is made by the next run; one that differs was changed by hand. Where `sgdisk --verify` finds fault with one copy of the table only, `sgdisk --move-second-header /dev/DISK` writes both from the good one.",
     ),
     "verify.configuration_differs": Steps(
         NEW,

@@ -133,6 +133,31 @@ def test_a_damaged_copy_is_noticed_and_mended(image, sector):
     assert read.read_disk(str(image)).problems == ()
 
 
+@pytest.mark.parametrize("upto", ["convert", "commit"])
+@pytest.mark.parametrize("part", ["header", "entries", "backup header", "backup entries"])
+def test_the_advice_for_a_damaged_copy(image, part, upto):
+    """What the faults of a disk that differs tell a person to run: wherever the entries lie, nothing is lost."""
+    apply(image)
+    apply(image, upto=upto)
+    with image.open("r+b") as stream:
+        stream.seek(512 + 72)
+        entries = int.from_bytes(stream.read(8), "little")
+        sectors = {
+            "header": 1,
+            "entries": entries,
+            "backup header": SIZE // 512 - 1,
+            "backup entries": SIZE // 512 - 33,
+        }
+        stream.seek(sectors[part] * 512 + 16)
+        stream.write(b"damage")
+    assert entries == (34 if upto == "commit" else 2)
+    assert len(read.read_disk(str(image)).problems) == 1
+    sgdisk("--move-second-header", image)
+    found = read.read_disk(str(image))
+    assert (found.gpt, found.problems) == (table.target(layouts.resolved("va"), upto), ())
+    assert apply(image, upto=upto).kind == "none"
+
+
 def test_both_copies_damaged(image):
     apply(image)
     with image.open("r+b") as stream:

@@ -42,7 +42,9 @@ LAYOUT_DIFFERS = FaultKind(
     phase="update",
     what="{count} point(s) of the disk are not as the host's layout says: {differences}",
     why="The new slot would be found unequal to its plan after the restart, and given up.",
-    how="Undo the change of the disk, or make what is missing with the playbook migrate (it finishes a commit).",
+    how="Undo the change of the disk, or make what is missing with the playbook migrate (it finishes a commit). "
+    "One damaged copy of the partition table is written anew from the other by "
+    "`sgdisk --move-second-header /dev/DISK` on the host.",
 )
 TARGET_BUSY = FaultKind(
     id="update.target_busy",

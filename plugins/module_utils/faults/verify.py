@@ -28,9 +28,9 @@ LAYOUT_DIFFERS = FaultKind(
     phase="verify",
     what="{count} point(s) of the disk are not as planned: {differences}",
     why="A step wrote something else, or somebody changed the disk since.",
-    how="The slot stays on trial: mend the differences (sgdisk_apply and lvm_layout show them with "
-    "--check --diff) and run "
-    "again, or reboot into the recovery system.",
+    how="A slot on trial stays so: mend the differences (sgdisk_apply and lvm_layout show them with "
+    "--check --diff; one damaged copy of the partition table is written anew from the other by "
+    "`sgdisk --move-second-header /dev/DISK` on the host) and run again, or reboot into the recovery system.",
 )
 CONFIGURATION_DIFFERS = FaultKind(
     id="verify.configuration_differs",
