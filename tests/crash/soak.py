@@ -79,10 +79,10 @@ class Results:
 
 
 def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
-    """Return the states of a combination: most of stage two, some of stage one."""
+    """Return the states of a combination, of both stages among each other: a run that is ended early has seen both."""
     disk = prepared.target.layout.disk_bytes
     found = []
-    for name, share in (("stage-two", 0.85), ("stage-one", 0.15)):
+    for name, share in (("stage-two", 0.75), ("stage-one", 0.25)):
         recording = prepared.recordings.get(name)
         if recording is None:
             continue
@@ -91,6 +91,7 @@ def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
             wiped = prepared.target.combo.firmware == "uefi" and number % 4 == 3
             if wiped or recording.is_sure(point.at):
                 found.append(Case(recording, point, "wiped" if wiped else "kept"))
+    random.Random(seed).shuffle(found)
     return found
 
 
