@@ -25,6 +25,13 @@ MOMENTS = {
     "unprotected": "nothing that is whole has control",
 }
 
+#: By what was being written, of which a recording of ``prepare`` tells; one of ``again`` carries its first cut's name.
+_CUT = {
+    "stage-one": "staging, on the running old system",
+    "stage-two": "stage two",
+    "again": "stage two once more, in the step in which it had been cut before",
+}
+
 _HEAD = """\
 # Reliability
 
@@ -138,6 +145,8 @@ def _states(lines: Sequence[Line]) -> str:
     head = ("", "states", *CLASSES)
     named = [[MOMENTS.get(str(row[0]), row[0]), *row[1:]] for row in by(lines, lambda line: line["moment"])]
     text += "\n### By who had control\n\n" + table(("at the cut", *head[1:]), named)
+    parts = by(lines, lambda line: _CUT["again" if line["recording"].startswith("again") else line["recording"]])
+    text += "\n### By what was cut\n\n" + table(("cut of", *head[1:]), parts)
     text += "\n### By machine\n\n" + table(("machine", *head[1:]), by(lines, lambda line: line["combo"]))
     text += "\n### By step of the cut\n\n" + table(("step", *head[1:]), by(lines, lambda line: line["step"]))
     if wrong:

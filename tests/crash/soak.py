@@ -80,19 +80,23 @@ class Results:
 
 def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
     """Return the states of a combination, of both stages among each other: a run that is ended early has seen both."""
-    disk = prepared.target.layout.disk_bytes
     found = []
-    for name, share in (("stage-two", 0.75), ("stage-one", 0.25)):
-        recording = prepared.recordings.get(name)
-        if recording is None:
-            continue
-        chosen = states.points(recording.log, recording.steps, seed, round(wanted * share), disk)
-        for number, point in enumerate(chosen):
+    for recording in prepared.recordings.values():
+        for number, point in enumerate(_points(prepared, recording, seed, wanted)):
             wiped = prepared.target.combo.firmware == "uefi" and number % 4 == 3
             if wiped or recording.is_sure(point.at):
                 found.append(Case(recording, point, "wiped" if wiped else "kept"))
     random.Random(seed).shuffle(found)
     return found
+
+
+def _points(prepared: Prepared, recording: Recording, seed: int, wanted: int) -> list[Point]:
+    """Of stage one a quarter; of stage two a half that sees every step, and a quarter that falls anywhere."""
+    anywhere = 0 if recording.name == "stage-one" else wanted // 4
+    spread = wanted // 4 if recording.name == "stage-one" else wanted // 2
+    disk = prepared.target.layout.disk_bytes
+    chosen = states.points(recording.log, recording.steps, seed, spread, disk)
+    return list(dict.fromkeys([*chosen, *states.anywhere(recording.log, seed, anywhere)]))
 
 
 def second_cuts(prepared: Prepared, seed: int, wanted: int) -> Iterator[Case]:

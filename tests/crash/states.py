@@ -172,6 +172,13 @@ def points(log: WriteLog, steps: Sequence[str], seed: int, wanted: int, disk_byt
     return unique[:wanted]
 
 
+def anywhere(log: WriteLog, seed: int, wanted: int) -> list[Point]:
+    """Return up to ``wanted`` states at writes drawn alike, as a power cut falls: most in the steps that write most."""
+    chance = random.Random(seed)
+    indexes = [index for index, entry in enumerate(log.entries) if entry.kind == "write"]
+    return [_point(log, index, chance) for index in chance.sample(indexes, min(wanted, len(indexes)))]
+
+
 def is_table(entry: Entry, disk_bytes: int) -> bool:
     """Tell whether a write may touch the boot sector or one of the two partition tables."""
     near = entry.offset < 68 * 512 or entry.offset >= disk_bytes - _TABLE_BYTES

@@ -93,6 +93,12 @@ def test_same_seed_same_states(log: WriteLog) -> None:
     )
 
 
+def test_a_cut_falls_anywhere_but_twice_at_the_same_write(log: WriteLog) -> None:
+    found = states.anywhere(log, 3, 400)
+    assert sorted(point.at for point in found) == [at for at, one in enumerate(log.entries) if one.kind == "write"]
+    assert states.anywhere(log, 3, 2) == states.anywhere(log, 3, 2) and len(states.anywhere(log, 3, 2)) == 2
+
+
 def test_what_a_state_lacks(log: WriteLog, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(block("a") + block("b") + block("c") + block("d") + block("e", 4))
@@ -133,6 +139,7 @@ def test_page_counts_what_is_there_and_names_what_is_wrong(tmp_path: Path) -> No
     line = {
         "combo": "bios-virtio-ext4-mbr-va",
         "engine": "e",
+        "recording": "stage-two",
         "point": "3-torn-1",
         "moment": "old",
         "step": "load.parts",
@@ -143,8 +150,10 @@ def test_page_counts_what_is_there_and_names_what_is_wrong(tmp_path: Path) -> No
     }
     bad = {**line, "class": "BRICK", "ok": False, "problem": "it ended as: silent"}
     assert "No results" in report.page(tmp_path)
-    text = "\n".join(map(json.dumps, [line, bad]))
+    again = {**line, "recording": "again-7-prefix"}
+    text = "\n".join(map(json.dumps, [line, bad, again]))
     (tmp_path / "soak.jsonl").write_text(text)
     page = report.page(tmp_path)
-    assert "**2 distinct states**" in page and "1 did not end" in page
+    assert "**3 distinct states**" in page and "1 did not end" in page
     assert "it ended as: silent" in page
+    assert "| stage two | 2 | 1 |" in page and "in which it had been cut before | 1 | 1 |" in page
