@@ -34,7 +34,7 @@ def compare(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> list[dict[st
 
 def _compare_network(wanted: Mapping[str, Any], found: Mapping[str, Any], check: Any) -> None:
     want, have = network_from(wanted), network_from(found)
-    runtime = found.get("runtime") or {}
+    runtime, before = found.get("runtime") or {}, wanted.get("runtime") or {}
     by_mac = {interface.mac: interface for interface in have.interfaces}
     for interface in want.interfaces:
         path = f"network.interfaces[{interface.mac}]"
@@ -42,7 +42,11 @@ def _compare_network(wanted: Mapping[str, Any], found: Mapping[str, Any], check:
         if other is None:
             check(path, interface.name, None)
             continue
-        _compare_interface(path, interface, other, runtime.get(interface.mac), check)
+        now = runtime.get(interface.mac)
+        _compare_interface(path, interface, other, now, check)
+        # What is set to DHCP and had no lease before has no cable, or its network no server.
+        if interface.dhcp4 and now is not None and _has_ipv4(before.get(interface.mac), unknown=True):
+            check(f"{path}.runtime.leased", True, _has_ipv4(now))
     if not want.dns.from_dhcp:
         check("network.dns.servers", list(servers_of(want)), list(servers_of(have)))
         # A lease may add domains of its own; those of the old system must be there.
@@ -61,13 +65,19 @@ def _compare_interface(
     if runtime is None:
         return
     # What the kernel has is what counts: configuration that did not come up carries nothing.
-    active = set(runtime.get("addresses", ())) | set(runtime.get("leased", ()))
-    check(f"{path}.runtime.addresses", sorted(want.addresses), sorted(active & set(want.addresses)))
+    check(f"{path}.runtime.addresses", sorted(want.addresses), sorted(_active(runtime) & set(want.addresses)))
     active_routes = {(entry["to"], entry["via"]) for entry in runtime.get("routes", ())}
     missing = [route for route in want.routes if (route.to, route.via) not in active_routes]
     check(f"{path}.runtime.routes", [], _routes(tuple(missing)))
-    if want.dhcp4:
-        check(f"{path}.runtime.leased", True, any(":" not in entry for entry in active))
+
+
+def _has_ipv4(runtime: Mapping[str, Any] | None, *, unknown: bool = False) -> bool:
+    return unknown if runtime is None else any(":" not in entry for entry in _active(runtime))
+
+
+def _active(runtime: Mapping[str, Any]) -> set[str]:
+    """Return the addresses that the kernel has; old DHCP clients set a lease without an end, as if it were static."""
+    return set(runtime.get("addresses", ())) | set(runtime.get("leased", ()))
 
 
 def _routes(routes: tuple[Route, ...]) -> list[str]:

@@ -221,6 +221,30 @@ def test_differences_hold_no_secret(host):
     assert CANARY not in json.dumps(differences)
 
 
+@pytest.mark.parametrize(
+    ("before", "differs"), [(["198.51.100.7/24"], True), ([], False), (["fd00::7/64"], False), (None, True)]
+)
+def test_only_what_had_a_lease_must_have_one(host, before, differs):
+    """A second card may be set to DHCP and have no cable, before as after."""
+    wanted = read(host, "debian11-static")
+    mac = "52:54:00:12:34:57"
+    second = {
+        **wanted["network"]["interfaces"][0],
+        "name": "ens4",
+        "mac": mac,
+        "dhcp4": True,
+        "addresses": [],
+        "routes": [],
+    }
+    wanted["network"]["interfaces"].append(second)
+    found = json.loads(document.dump(wanted))
+    if before is not None:
+        wanted["network"]["runtime"][mac] = {"name": "ens4", "addresses": [], "leased": before, "routes": []}
+    found["network"]["runtime"][mac] = {"name": "ens4", "addresses": [], "leased": [], "routes": []}
+    expected = [f"network.interfaces[{mac}].runtime.leased"] if differs else []
+    assert [entry["path"] for entry in compare(wanted, found)] == expected
+
+
 def test_a_missing_interface_is_a_difference(host):
     wanted = read(host, "debian11-static")
     found = json.loads(document.dump(wanted))
