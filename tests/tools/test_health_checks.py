@@ -98,6 +98,16 @@ def test_required_and_wanted_checks(slot: Slot) -> None:
     assert slot.failed == ""
 
 
+def test_it_is_decided_before_wanted_checks_run(slot: Slot) -> None:
+    """The guard of a trial does not wait for them."""
+    wanted = slot.check("etc/dualroot/check/wanted.d/disk", f"ls {slot.state}/health-decided")
+    assert slot.run()
+    assert slot.report["wanted"] == [{"name": "disk", "status": 0}]
+    slot.check("etc/dualroot/check/required.d/10-database", "exit 7")
+    assert not slot.run()
+    assert slot.report["wanted"] == [{"name": wanted.name, "status": 2}]
+
+
 def test_a_required_check_that_fails(slot: Slot) -> None:
     slot.check("etc/dualroot/check/required.d/10-database", 'echo one; echo "no \\"answer\\" \\\\ here"; echo; exit 7')
     slot.check("etc/dualroot/check/required.d/20-other", "exit 1")

@@ -135,6 +135,33 @@ def test_a_change_is_the_one_that_the_engine_makes(
     assert found.generation == written.generation + (wanted != written)
 
 
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize(
+    ("before", "tries"),
+    [
+        (SlotState(("a", "b"), {"a": "trying", "b": "good"}, 1, "", 9), 3),
+        (SlotState(("a", "b"), {"a": "trying", "b": "empty"}, 0, "", 9), 3),
+        (SlotState(("a", "b"), {"a": "trying", "b": "good"}, 3, "", 9), None),
+        (SlotState(("a", "b"), {"a": "good", "b": "trying"}, 0, "", 9), None),
+        # The count is the other slot's.
+        (SlotState(("b", "a"), {"a": "trying", "b": "trying"}, 1, "", 9), None),
+        (SlotState(("a", "b"), {"a": "bad", "b": "good"}, 0, "", 9), None),
+    ],
+    ids=["second try", "last try", "all there", "good", "the other slot", "given up"],
+)
+def test_a_start_that_went_well_gives_the_tries_back(
+    host: Host, shell: str, before: SlotState, tries: int | None
+) -> None:
+    host.shell = shell
+    written = slot_state.write(host.dispatch, before)
+    host.run("again", "a")
+    assert host.state == (
+        written if tries is None else replace(written, tries=tries, generation=written.generation + 1)
+    )
+    logs = list(host.dispatch.glob("runs/*/trial.log"))
+    assert [log.read_text() for log in logs] == ([] if tries is None else ["uptime=0 slot=a left=3 given\n"])
+
+
 def test_the_block_is_changed_in_place_and_by_one_sector(host: Host) -> None:
     before = {name: (host.dispatch / name).stat().st_ino for name in slot_state.FILE_NAMES}
     host.run("good", "b")
@@ -354,7 +381,18 @@ def test_what_the_checks_said_is_shown(host: Host) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["good"], ["good", "c"], ["next"], ["next", "x"], ["try", "b", "4"], ["explode"], ["status", "a"], ["--yes"]]
+    [
+        ["good"],
+        ["good", "c"],
+        ["next"],
+        ["next", "x"],
+        ["try", "b", "4"],
+        ["again"],
+        ["again", "r"],
+        ["explode"],
+        ["status", "a"],
+        ["--yes"],
+    ]
     + [["note", "a"], ["note", "a", "exploded"], ["bad", "a", "--event", "x"], ["--event"]],
 )
 def test_a_wrong_command_line_changes_nothing(host: Host, words: list[str]) -> None:

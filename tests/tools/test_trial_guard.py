@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import _trial_script, slot_state, trial
@@ -32,6 +33,10 @@ IP address       HW type     Flags       HW address            Mask     Device
 """
 
 
+MAC = "52:54:00:00:00:07"
+#: A host whose one card has its address by DHCP.
+LEASED = {"network": {"interfaces": [{"dhcp4": True, "mac": MAC}], "runtime": {MAC: {"leased": ["192.0.2.7/24"]}}}}
+ROUTES = "Iface\tDestination\tGateway \tFlags\n"
 DEAD = "network dead: nobody logged in"
 #: A systemd whose units are all as they should be.
 SYSTEMD = 'case "$*" in "is-active --quiet "*) exit 0 ;; *) exit 3 ;; esac'
@@ -47,6 +52,10 @@ OPERATORS_UNIT = """case "$*" in
 "is-active mine.service") echo failed ;;
 *) exit 3 ;;
 esac"""
+WANTED_HANG = OPERATORS_UNIT.replace("service mine.service", "service mine.mount").replace(
+    '"is-active mine.service") echo failed',
+    '"is-active dualroot-health.service") echo activating ;;\n"is-active mine.mount") echo active',
+)
 HEALTH_RUNS = OPERATORS_UNIT.replace("echo failed", "echo activating")
 
 
@@ -60,6 +69,11 @@ class Slot:
         self.capture = CAPTURE
         for path in (self.dispatch, self.proc / "net", self.bin, self.state):
             path.mkdir(parents=True)
+        for name, mac in (("eth0", MAC), ("docker0", "02:42:00:00:00:01")):
+            card = folder / "sys/class/net" / name
+            card.mkdir(parents=True)
+            (card / "address").write_text(f"{mac}\n")
+        self.command("dualroot-slot", f'echo "$*" >{folder}/again')
         state = slot_state.mark_trying(slot_state.initial(("a", "b")), "a", 2)
         (self.dispatch / "state").write_bytes(slot_state.serialize(state))
         (self.proc / "uptime").write_text("901.23 1000.00\n")
@@ -92,9 +106,20 @@ class Slot:
             "DUALROOT_DISPATCH": str(self.dispatch),
             "DUALROOT_PROC": str(self.proc),
             "DUALROOT_RUN": str(self.state),
+            "DUALROOT_SYS": str(self.folder / "sys"),
+            "DUALROOT_SLOT_COMMAND": str(self.bin / "dualroot-slot"),
         }
         subprocess.run(["sh", str(guard), *words], env=environment, check=True, timeout=60)
         return (self.proc / "sysrq-trigger").read_text() == "b\n"
+
+    def mark(self, name, state):
+        (self.dispatch / name).write_bytes(slot_state.serialize(state))
+
+    @property
+    def again(self):
+        """What dualroot-slot was called with at the end."""
+        path = self.folder / "again"
+        return path.read_text().strip() if path.exists() else ""
 
     @property
     def reason(self):
@@ -107,9 +132,14 @@ def _slot(tmp_path):
     return Slot(tmp_path)
 
 
-def test_a_slot_that_can_be_reached_stays(slot):
+def test_a_slot_that_can_be_reached_stays_and_gets_its_tries_back(slot):
     assert not slot.run()
-    assert slot.reason == ""
+    assert (slot.reason, slot.again) == ("", "again a")
+
+
+def test_a_slot_stays_also_where_its_tries_cannot_be_given_back(slot):
+    slot.command("dualroot-slot", "exit 1")
+    assert not slot.run()
 
 
 def test_a_slot_that_is_marked_good_is_left_alone(slot):
@@ -117,6 +147,35 @@ def test_a_slot_that_is_marked_good_is_left_alone(slot):
     (slot.dispatch / "state").write_bytes(slot_state.serialize(state))
     slot.command("systemctl", "exit 3")
     assert not slot.run()
+    assert slot.again == ""
+
+
+TRYING = slot_state.mark_trying(slot_state.initial(("a", "b")), "a", 2)
+GOOD = slot_state.mark_good(TRYING, "a")
+
+
+@pytest.mark.parametrize(
+    ("state", "copy", "restarts"),
+    [
+        (replace(GOOD, generation=9), replace(TRYING, generation=8), False),
+        (replace(GOOD, generation=8), replace(TRYING, generation=10), True),
+        (replace(TRYING, generation=9), replace(GOOD, generation=10), False),
+        (b"\0" * 1024, TRYING, True),
+        (b"\0" * 1024, GOOD, False),
+        (TRYING, b"", True),
+        (b"", None, True),
+    ],
+    ids=["state is newer", "copy is newer", "copy is newer and good"]
+    + ["state is damaged", "state is damaged, copy good", "copy is damaged", "nothing can be read"],
+)
+def test_the_newer_copy_of_the_state_counts(slot, state, copy, restarts):
+    for name, content in (("state", state), ("state.copy", copy)):
+        if isinstance(content, slot_state.SlotState):
+            slot.mark(name, content)
+        elif content is not None:
+            (slot.dispatch / name).write_bytes(content)
+    slot.command("systemctl", "exit 3")
+    assert slot.run() is restarts
 
 
 @pytest.mark.parametrize(
@@ -145,8 +204,32 @@ def test_a_slot_that_is_marked_good_is_left_alone(slot):
 )
 def test_a_slot_that_nobody_can_reach_restarts(slot, change, reason):
     change(slot)
+    if "checks" in reason:
+        (slot.proc / "uptime").write_text("1801.00 1.00\n")
     assert slot.run()
-    assert slot.reason == reason
+    assert (slot.reason, slot.again) == (reason, "")
+
+
+def test_checks_that_still_run_get_as_much_time_again(slot):
+    slot.command("systemctl", HEALTH_RUNS)
+    # The first look is at 901 s; what is asked next has ended.
+    slot.command(
+        "sleep",
+        f"rm {slot.bin}/systemctl; ln -s {slot.bin}/done {slot.bin}/systemctl; echo 1801.00 1.00 >{slot.proc}/uptime",
+    )
+    slot.command("done", SYSTEMD)
+    assert not slot.run()
+    assert slot.again == "again a"
+
+
+def test_wanted_checks_that_hang_decide_nothing(slot):
+    (slot.proc / "uptime").write_text("1801.00 1.00\n")
+    slot.command("systemctl", WANTED_HANG)
+    (slot.state / "health-decided").touch()
+    assert not slot.run()
+    (slot.state / "health-decided").unlink()
+    assert slot.run()
+    assert slot.reason == "the health checks did not end"
 
 
 def test_a_required_check_that_failed_ends_the_try_at_once(slot):
@@ -183,19 +266,48 @@ def test_the_start_of_a_try_is_noted(slot):
 
 @pytest.mark.parametrize(("known", "flags"), [(True, "0x2"), (False, "0x0")])
 def test_a_leased_gateway_is_asked(slot, known, flags):
-    slot.capture = {"network": {"interfaces": [{"dhcp4": True}]}}
+    slot.capture = LEASED
     slot.write(flags=flags)
-    route = "Iface\tDestination\tGateway \tFlags\neth0\t00000000\t010200C0\t0003\t0\t0\n"
-    (slot.proc / "net/route").write_text(route)
+    (slot.proc / "net/route").write_text(f"{ROUTES}eth0\t00000000\t010200C0\t0003\t0\t0\n")
     assert slot.run() is not known
     assert slot.reason == ("" if known else f"{DEAD}, and the gateway 192.0.2.1 does not answer")
 
 
-def test_a_lease_is_missed(slot):
-    slot.capture = {"network": {"interfaces": [{"dhcp4": True}]}}
-    slot.write(address="127.0.0.1")
-    assert slot.run()
-    assert slot.reason == "network dead: no address was leased"
+@pytest.mark.parametrize(
+    ("routes", "reached"),
+    [
+        ("", False),
+        ("docker0\t000011AC\t00000000\t0001\n", False),
+        # What an interface takes by itself where no server answers.
+        ("eth0\t0000FEA9\t00000000\t0001\n", False),
+        ("eth0\t000200C0\t00000000\t0001\n", True),
+    ],
+    ids=["none", "another interface's", "link-local", "leased"],
+)
+def test_a_lease_is_missed(slot, routes, reached):
+    slot.capture = LEASED
+    (slot.proc / "net/route").write_text(ROUTES + routes)
+    assert slot.run() is not reached
+    assert slot.reason == ("" if reached else "network dead: no address was leased")
+
+
+@pytest.mark.parametrize(
+    ("line", "reached"),
+    [
+        ("20010db8000000000000000000000007 02 80 00 00     eth0\n", True),
+        ("20010db8000000000000000000000007 02 80 00 88     eth0\n", False),
+        ("20010db8000000000000000000000007 03 80 00 00  docker0\n", False),
+        ("fe800000000000005054fffe00000007 02 40 20 80     eth0\n", False),
+        ("", False),
+    ],
+    ids=["leased", "somebody else has it", "another interface's", "link-local", "none"],
+)
+def test_a_lease_of_ipv6_is_missed(slot, line, reached):
+    runtime = {MAC: {"leased": ["2001:db8::7/128"]}}
+    slot.capture = {"network": {"interfaces": [{"dhcp6": True, "mac": MAC}], "runtime": runtime}}
+    (slot.proc / "net/if_inet6").write_text(line)
+    assert slot.run() is not reached
+    assert slot.reason == ("" if reached else "network dead: no address was leased")
 
 
 @pytest.mark.parametrize(("flags", "there"), [("80", True), ("88", False)])

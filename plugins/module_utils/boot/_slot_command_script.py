@@ -33,6 +33,7 @@ Usage: dualroot-slot [status] [--json]      the slots, what happened to them, an
        dualroot-slot good SLOT [WHY]        keep SLOT: it is booted from now on
        dualroot-slot bad SLOT [WHY]         do not boot SLOT any more
        dualroot-slot try SLOT [TRIES]       boot SLOT for up to 3 starts, then the other one again
+       dualroot-slot again SLOT             give SLOT its 3 starts back if it is on trial, as a good start does
        dualroot-slot next SLOT|r|none       boot SLOT, or the recovery system, at the next start only
        dualroot-slot note SLOT EVENT [WHY]  add a line to what happened
        dualroot-slot fact                   write the Ansible fact of this host again
@@ -282,6 +283,16 @@ change() {
     if [ "$(choice)" = r ] && [ "$was" != r ] && [ -z "$force" ]; then
         die "slot $2 is the last slot that may be booted; mark the other one good first, or use --force"
     fi
+}
+
+# The state is looked at under the lock: whoever marked it good or bad meanwhile was right.
+again() {
+    begin_change
+    read_state || die "neither copy of the slot state below $dispatch can be read"
+    [ "$(state_of "$1")" = trying ] && [ "$1" = "${s_order%% *}" ] && [ "$s_tries" != 3 ] || return 0
+    s_tries=3
+    write_state
+    note_tries "$1" 3
 }
 
 mark() {

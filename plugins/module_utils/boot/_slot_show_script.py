@@ -176,6 +176,7 @@ word=${1:-status}
 case $word in
     status | reason | fact) [ $# -eq 0 ] || wrong ;;
     good | bad | try) [ $# -ge 1 ] && is_slot "$1" || wrong ;;
+    again) [ $# -eq 1 ] && is_slot "$1" || wrong ;;
     next) [ $# -eq 1 ] || wrong; case $1 in a | b | r | none) ;; *) wrong ;; esac ;;
     note) [ $# -ge 2 ] && is_slot "$1" && is_event "$2" || wrong ;;
     help) usage; exit 0 ;;
@@ -198,6 +199,11 @@ case $word in
         mark try "$1" "${2:-3}"
         note_tries "$1" "${2:-3}"
         [ -z "$event" ] || note "$1" "$event" 'marked by dualroot-slot'
+        write_fact
+        show_state
+        ;;
+    again)
+        again "$1"
         write_fact
         show_state
         ;;

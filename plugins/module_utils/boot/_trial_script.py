@@ -11,7 +11,8 @@ GUARD = r"""#!/bin/sh
 # A required check that fails for good restarts the system at once. When the time is up and nobody marked the slot
 # good, the system is looked at: does it run as a whole, does sshd answer, has it its addresses, does its gateway
 # answer? If not, nobody can reach it, and it restarts. The dispatcher counts the tries, and boots the good slot or
-# the recovery system after the last one. What ended the try is written to the dispatch file system.
+# the recovery system after the last one. What ended the try is written to the dispatch file system. A system that can
+# be reached stays, and gets its tries back: only starts that fail one after the other give the slot up.
 
 limit=@LIMIT@
 slot=@SLOT@
@@ -21,23 +22,36 @@ addresses='@ADDRESSES@'
 addresses6='@ADDRESSES6@'
 gateways='@GATEWAYS@'
 gateways6='@GATEWAYS6@'
+# The interfaces that had a lease, one of which is enough: NAME=MAC, either of which may be missing.
 leases='@LEASES@'
+leases6='@LEASES6@'
 dispatch=${DUALROOT_DISPATCH:-/boot/dispatch}
 proc=${DUALROOT_PROC:-/proc}
+sys=${DUALROOT_SYS:-/sys}
 state=${DUALROOT_RUN:-/run/dualroot}
+slot_command=${DUALROOT_SLOT_COMMAND:-/usr/local/sbin/dualroot-slot}
 log=$dispatch/runs/@RUN@/trial.log
 # The kernel's own trigger: a restart that waits for nothing (Documentation/admin-guide/sysrq.rst).
 trigger=$proc/sysrq-trigger
 somebody_came=''
+checking='the health checks did not end'
 
 uptime_seconds() {
     read -r up _ <"$proc/uptime"
     echo "${up%%.*}"
 }
 
-# Where the state cannot be read, the kernel line said that the slot is on trial.
+# The newer copy of the slot state counts, as for the dispatcher and for dualroot-slot. Where neither can be read, the
+# kernel line said that the slot is on trial.
 is_on_trial() {
-    [ ! -r "$dispatch/state" ] || grep -aq "^dr_$slot=trying" "$dispatch/state"
+    newest=-1 marked=''
+    for copy in "$dispatch/state" "$dispatch/state.copy"; do
+        grep -aq '^# GRUB Environment Block' "$copy" 2>/dev/null || continue
+        generation=$(grep -a '^dr_generation=[0-9]*$' "$copy" | tail -n 1)
+        word=$(grep -aE "^dr_$slot=(good|trying|bad|empty)\$" "$copy" | tail -n 1)
+        if [ -n "$word" ] && [ "0${generation#*=}" -gt "$newest" ]; then newest=0${generation#*=} marked=$word; fi
+    done
+    [ -z "$marked" ] || [ "$marked" = "dr_$slot=trying" ]
 }
 
 say() {
@@ -61,13 +75,20 @@ system_problem() {
         set -- $(waited_for)
         echo "the system has not come up as a whole${1:+, it waits for $*}"
     elif ! ask_systemd is-active --quiet boot-complete.target; then
+        waits='' wanted=''
         for unit in $(ask_systemd show -p Requires --value boot-complete.target); do
-            if [ "$(ask_systemd is-active "$unit")" = failed ]; then
-                echo "boot-complete.target needs $unit, which failed"
-                return
-            fi
+            case $unit=$(ask_systemd is-active "$unit") in
+                *=failed)
+                    echo "boot-complete.target needs $unit, which failed"
+                    return
+                    ;;
+                *=active) ;;
+                # Its wanted checks decide nothing; the required ones are through.
+                dualroot-health.service=*) if [ -e "$state/health-decided" ]; then wanted=yes; else waits=yes; fi ;;
+                *) waits=yes ;;
+            esac
         done
-        echo "the health checks did not end"
+        if [ -n "$waits" ] || [ -z "$wanted" ]; then echo "$checking"; fi
     fi
 }
 
@@ -112,8 +133,36 @@ has_address6() {
     grep -is "^$1 " "$proc/net/if_inet6" | grep -Eqv '^([^ ]+ +){4}.[89a-f] '
 }
 
+# interfaces NAME=MAC: what bears this name or this hardware address; a bridge or bond has that of its first port.
+interfaces() {
+    for path in "$sys"/class/net/*; do
+        name=${path##*/}
+        if [ "$name" = "${1%%=*}" ]; then
+            echo "$name"
+        elif [ -n "${1#*=}" ] && [ "$(cat "$path/address" 2>/dev/null)" = "${1#*=}" ]; then
+            echo "$name"
+        fi
+    done
+}
+
+# An interface that was given an address has a route; 169.254.0.0/16, backwards, is what it takes when nobody answers.
 has_lease() {
-    grep -B1 -s 'host LOCAL' "$proc/net/fib_trie" | grep -E '\|-- [0-9]' | grep -qv -- '-- 127\.'
+    for one in $leases; do
+        for interface in $(interfaces "$one"); do
+            grep -Es "^$interface	" "$proc/net/route" | grep -Eqv "^$interface	0000FEA9	" && return 0
+        done
+    done
+    return 1
+}
+
+# Scope 00 is a global address; the last column is the interface.
+has_lease6() {
+    for one in $leases6; do
+        for interface in $(interfaces "$one"); do
+            grep -Eqs "^[0-9a-f]+ [0-9a-f]+ [0-9a-f]+ 00 [0-7].  *$interface\$" "$proc/net/if_inet6" && return 0
+        done
+    done
+    return 1
 }
 
 # The gateways that the kernel was given, where none is known beforehand: flags 3 are up and gateway.
@@ -163,10 +212,11 @@ network_problem() {
     for one in $addresses6; do
         has_address6 "${one%%=*}" || { echo "network dead: the address ${one#*=} is missing"; return; }
     done
-    if [ -n "$leases" ]; then
-        has_lease || { echo "network dead: no address was leased"; return; }
-        [ -n "$gateways$gateways6" ] || gateways=$(leased_gateways)
+    if [ -n "$leases$leases6" ] && ! has_lease && ! has_lease6; then
+        echo "network dead: no address was leased"
+        return
     fi
+    [ -n "$gateways$gateways6" ] || gateways=$(leased_gateways)
     # One answer is enough: nobody logged in, but somebody could.
     if [ -n "$gateways$gateways6" ] && ! any_gateway_answers; then
         # shellcheck disable=SC2086
@@ -235,18 +285,24 @@ note_start() {
     fi
 }
 
-noted=''
-while [ "$(uptime_seconds)" -lt "$limit" ]; do
+# Checks that still run may be sound ones that take long: they get as much time again, and no more.
+noted='' deadline=$limit
+while :; do
+    while [ "$(uptime_seconds)" -lt "$deadline" ]; do
+        is_on_trial || exit 0
+        note_start
+        look_for_somebody
+        [ ! -s "$state/health-failed" ] || give_up "$(head -n 1 "$state/health-failed")"
+        sleep 5
+    done
     is_on_trial || exit 0
-    note_start
-    look_for_somebody
-    [ ! -s "$state/health-failed" ] || give_up "$(head -n 1 "$state/health-failed")"
-    sleep 5
+    reason=$(problem)
+    if [ "$reason" != "$checking" ] || [ "$deadline" -gt "$limit" ]; then break; fi
+    deadline=$((2 * limit))
 done
-is_on_trial || exit 0
-reason=$(problem)
 [ -z "$reason" ] || give_up "$reason"
 say "nobody marked it good within $limit s, but it can be reached: it stays"
+"$slot_command" again "$slot" >/dev/null || say 'its tries could not be given back'
 """
 
 UNIT = """\

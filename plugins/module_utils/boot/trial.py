@@ -75,7 +75,8 @@ def guard_text(plan: Mapping[str, Any], capture: Mapping[str, Any]) -> str:
         "ADDRESSES6": " ".join(f"{int(ipaddress.IPv6Address(one)):032x}={one}" for one in addresses6),
         "GATEWAYS": " ".join(_gateways(interfaces, 4)),
         "GATEWAYS6": " ".join(_gateways(interfaces, 6)),
-        "LEASES": "yes" if any(interface.get("dhcp4") for interface in interfaces) else "",
+        "LEASES": " ".join(_leases(network, "dhcp4")),
+        "LEASES6": " ".join(_leases(network, "dhcp6")),
     }
     text = GUARD
     for name, value in values.items():
@@ -87,6 +88,32 @@ def _addresses(interfaces: Iterable[Mapping[str, Any]], version: int) -> list[st
     """Return the static addresses; those of a lease may rightly be others, and link-local ones are made anew."""
     found = [ipaddress.ip_interface(one) for interface in interfaces for one in interface.get("addresses") or ()]
     return [str(one.ip) for one in found if one.version == version and not one.ip.is_link_local]
+
+
+def _leases(network: Mapping[str, Any], kind: str) -> list[str]:
+    """Return ``NAME=MAC`` of the interfaces that had a lease, of ``dhcp4`` or ``dhcp6``; one of the two may be missing.
+
+    One without a lease may be set to DHCP all the same: it has no cable. What the capture does not tell of an
+    interface (bonds and bridges) is believed only where the host has no address of its own, for which is looked then.
+    """
+    interfaces = network.get("interfaces") or ()
+    is_static = bool(_addresses(interfaces, 4) or _addresses(interfaces, 6))
+    found = []
+    for one in interfaces:
+        mac = str(one.get("mac") or "")
+        seen = (network.get("runtime") or {}).get(mac)
+        if not one.get(kind) or (is_static if seen is None else not _had_address(seen, 4 if kind == "dhcp4" else 6)):
+            continue
+        # A network card may have another name in the new system; what the configuration makes keeps its own.
+        is_card = mac and one.get("kind", "ethernet") == "ethernet"
+        found.append(f"{'' if is_card else one.get('name', '')}={one.get('cloned_mac') or mac}")
+    return found
+
+
+def _had_address(seen: Mapping[str, Any], version: int) -> bool:
+    # Old clients set a leased address without an end, which is then among the others.
+    found = (ipaddress.ip_interface(one) for name in ("leased", "addresses") for one in seen.get(name) or ())
+    return any(one.version == version and not one.ip.is_link_local for one in found)
 
 
 def _gateways(interfaces: Iterable[Mapping[str, Any]], version: int) -> list[str]:

@@ -62,6 +62,45 @@ def test_a_host_with_leases_has_no_address_to_look_for():
     assert "\naddresses=''\n" in text and "\ngateways=''\n" in text and "\nports='0016'\n" in text
 
 
+MAC = "52:54:00:00:00:07"
+
+
+@pytest.mark.parametrize(
+    ("interface", "seen", "leases"),
+    [
+        ({"mac": MAC}, {"leased": ["192.0.2.7/24"]}, f"={MAC}"),
+        ({"mac": MAC}, {"addresses": ["192.0.2.7/24"]}, f"={MAC}"),
+        ({"mac": MAC, "cloned_mac": "02:00:00:00:00:01"}, {"leased": ["192.0.2.7/24"]}, "=02:00:00:00:00:01"),
+        # No cable, or what came in spite of it.
+        ({"mac": MAC}, {"leased": []}, ""),
+        ({"mac": MAC}, {"leased": ["169.254.3.4/16", "2001:db8::7/64"]}, ""),
+        # Not known: believed, as long as there is nothing else to look for.
+        ({"mac": MAC}, None, f"={MAC}"),
+        ({"mac": MAC, "kind": "bond", "name": "bond0"}, None, f"bond0={MAC}"),
+        ({"kind": "bridge", "name": "br0"}, None, "br0="),
+    ],
+)
+def test_which_interfaces_must_have_a_lease(interface, seen, leases):
+    network = {"interfaces": [{"dhcp4": True, **interface}], "runtime": {} if seen is None else {MAC: seen}}
+    assert f"\nleases='{leases}'\nleases6=''\n" in trial.guard_text(plan(), {"network": network})
+
+
+def test_leases_beside_a_static_address():
+    interfaces = [{"addresses": ["192.0.2.7/24"]}, {"dhcp4": True, "mac": MAC}]
+    network = {"interfaces": interfaces, "runtime": {}}
+    assert "\nleases=''\n" in trial.guard_text(plan(), {"network": network})
+    network["runtime"][MAC] = {"leased": ["198.51.100.7/24"]}
+    assert f"\nleases='={MAC}'\n" in trial.guard_text(plan(), {"network": network})
+
+
+def test_a_lease_of_ipv6_alone():
+    network = {
+        "interfaces": [{"dhcp4": True, "dhcp6": True, "mac": MAC}],
+        "runtime": {MAC: {"leased": ["2001:db8::7/128"]}},
+    }
+    assert f"\nleases=''\nleases6='={MAC}'\n" in trial.guard_text(plan(), {"network": network})
+
+
 def test_a_short_limit_holds_for_the_initramfs_too(folders):
     root, dispatch = folders
     trial.write(root, dispatch, plan(60), CAPTURE)
