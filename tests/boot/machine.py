@@ -8,13 +8,16 @@ metadata and file systems, which come from sgdisk, ``lvm_image`` and mke2fs: no 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import select
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -217,10 +220,13 @@ class Disk:
             _run("debugfs", "-R", f"dump /{name} {found / name}", partition)
         return slot_state.read(found).state
 
-    def boot(self, *, read_only: bool = False, log: Path | None = None) -> Boot:
+    def boot(
+        self, *, read_only: bool = False, log: Path | None = None, keys: Callable[[str], bytes] | None = None
+    ) -> Boot:
         """Start the image until the machine resets; the image keeps what GRUB wrote.
 
-        ``log`` gets every write in the order in which it was made (QEMU's blklogwrites).
+        ``log`` gets every write in the order in which it was made (QEMU's blklogwrites). ``keys`` is told what was
+        said so far, several times a second, and returns what is typed at the serial line then.
         """
         argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", "128", "-display", "none", "-serial", "stdio"]
         argv += ["-monitor", "none", "-no-reboot", "-net", "none", "-device", "virtio-blk-pci,drive=disk"]
@@ -232,8 +238,7 @@ class Disk:
             argv += ["-blockdev", f"driver=file,filename={self.image},node-name=image"]
             argv += ["-blockdev", f"driver=file,filename={log},node-name=log"]
             argv += ["-blockdev", "driver=blklogwrites,node-name=disk,file=image,log=log,log-super-update-interval=1"]
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=BOOT_SECONDS, check=True)
-        text = _SEQUENCE.sub("", done.stdout.decode("latin-1")).replace("\r", "")
+        text = _converse(argv, keys or (lambda _said: b""))
         if "DUALROOT_SHOW_BOOTS" in os.environ:
             print(text)
         return Boot(text)
@@ -295,3 +300,25 @@ def _copy_sparse(source: str, target: str, *, follow_symlinks: bool = True) -> N
 
 def _run(*argv: str, environment: Mapping[str, str] | None = None) -> None:
     CommandRunner(environment).run(argv)
+
+
+def _converse(argv: Sequence[str], keys: Callable[[str], bytes]) -> str:
+    """Run a machine to its end with somebody at its serial line; return what it said, without control sequences."""
+    text, end = "", time.monotonic() + BOOT_SECONDS
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0) as process:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no serial line")
+        try:
+            while True:
+                if select.select([process.stdout], [], [], 0.2)[0]:
+                    piece = process.stdout.read(1 << 16)
+                    if not piece:
+                        break
+                    text += piece.decode("latin-1")
+                if time.monotonic() > end:
+                    raise subprocess.TimeoutExpired(argv, BOOT_SECONDS, text)
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(keys(text))
+        finally:
+            process.kill()
+    return _SEQUENCE.sub("", text).replace("\r", "")

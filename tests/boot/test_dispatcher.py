@@ -233,3 +233,30 @@ def test_linux_reads_what_grub_wrote(disk: Disk) -> None:
     assert (disk.state().next, disk.state().tries) == ("", 3)
     assert disk.boot().started == "b"
     assert (disk.state().next, disk.state().tries) == ("", 2)
+
+
+def _wait_for_keys(disk: Disk) -> None:
+    """Give the menu its seconds back, which the other tests do without."""
+    config = disk.dispatch / "grub/grub.cfg"
+    config.write_text(config.read_text().replace("set timeout=0", "set timeout=2"))
+    disk.set_state(a="good")
+
+
+def test_a_noisy_serial_line_does_not_stop_the_start(disk: Disk) -> None:
+    """``c`` is a command line in a menu that is shown, and any other key stops its countdown for good."""
+    _wait_for_keys(disk)
+    boot = disk.boot(keys=lambda _said: b"c x\n")
+    assert (boot.choice, boot.started) == ("a good", "a")
+
+
+def test_a_person_takes_a_line_of_the_menu(disk: Disk) -> None:
+    _wait_for_keys(disk)
+    # Ctrl-N is "down" at a terminal of any kind.
+    typed = [("Recovery system", b"\x0e\x0e\r"), ("ESC within 2 s", b"\x1b")]
+
+    def keys(said: str) -> bytes:
+        return typed.pop()[1] if typed and typed[-1][0] in said else b""
+
+    boot = disk.boot(keys=keys)
+    assert (boot.choice, boot.started) == ("a good", "r")
+    assert "dualroot.reason=chosen" in boot.kernel

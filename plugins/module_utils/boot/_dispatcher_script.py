@@ -234,8 +234,11 @@ menuentry "Start again" --id again {
 
 set default="$dr_slot"
 set fallback="@FALLBACK@"
-set timeout_style=menu
+# Hidden, ESC alone stops the countdown. In a menu that is shown any key does, for good: one byte of noise on a serial
+# line, and the host would wait for a person at every start.
+set timeout_style=hidden
 set timeout=@TIMEOUT@
+echo "dualroot: ESC within @TIMEOUT@ s shows the menu"
 echo "dualroot: slot=$dr_slot why=$dr_why tries=$dr_tries generation=$dr_generation state=$dr_state"
 """
 
