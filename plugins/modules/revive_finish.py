@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: revive_finish
 short_description: Let the root of a restored host grow to what it was
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - A restore with a lifeboat makes the old root so small at first that it ends before the lifeboat. In the old system,
     what the lifeboat holds of the host (password hashes, keys) is overwritten, and the root grows over its place.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: revive_plan
 short_description: Judge a converted host for a restore of its old system, and make the plan
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads the archive and the evidence that a migration with C(dualroot_snapshot=archive) left in the report folder, and
     tells whether the old system can be brought back on this host. All findings come at once.

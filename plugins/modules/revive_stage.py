@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: revive_stage
 short_description: Stage the restore of a host's old system and arm it for the next start
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Puts convert kernel, initramfs and the host's own part on the dispatch file system, and a block in front of the
     dispatcher's configuration that starts them once.

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: slot_install
 short_description: Install a bundle into the slot that does not run
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Makes the file system of the other slot anew, streams the payload into it, carries the configuration of the running
     system over, reads everything back from the disk and compares it with what was written, and lets the dispatcher try

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: slot_status
 short_description: Tell what a host runs, what its slots hold, and what happened to them
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Logs in, reads the markers of this collection, and asks a dual system or a recovery system for its slots, with
     nothing but a POSIX shell on the host. The text of C(dualroot-slot) travels along, so that hosts which carry

@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: status_table
 short_description: Show what is known of hosts and their slots
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Shows a table, or JSON, of what M(dualroot.migrate.slot_status) told of several hosts, and writes JSON to a file.
   - Never connects to a host.

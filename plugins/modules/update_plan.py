@@ -9,7 +9,7 @@ DOCUMENTATION = r"""
 ---
 module: update_plan
 short_description: Judge a running dual-system host for an update, and make its plan
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads slots, records, disk, programs and configuration of a host that runs one of its slots, and tells whether a
     bundle may be installed into the other one. All findings come at once, each with what, why and how.

@@ -39,7 +39,7 @@ _SLOT = (
     "dualroot-slot; dualroot-slot reason",
     "head -c 400 /boot/dispatch/state; cat /boot/dispatch/runs/*/trial.log",
     "lvm vgchange -ay; mkdir -p /mnt/root; mount /dev/VA/root /mnt/root    # dual: /dev/dualroot/root_a",
-    "tail -50 /mnt/root/var/log/syslog",
+    "chroot /mnt/root journalctl --no-pager | tail -50",
 )
 #: Followed word for word by ``tests/vm/test_first_boot.py``.
 THREE_MORE_TRIES = """\
@@ -199,7 +199,7 @@ STEPS: dict[str, Steps] = {
         "A volume group or array also lives on another disk: stop it there (`lvm vgchange -an`, `mdadm --stop`)."
     ),
     "boot.no_boot_record": _table(
-        "The first sector lost its mark. Write it back from the run's snapshot folder, `dd if=mbr.bin of=/dev/DISK bs=512 count=1`."
+        "Where stage two went back to the old system, nothing was changed: do there what *How to go on* says. Where it holds, do not write the old first sector back, which no longer names who starts. Where only the mark at its end is lost (`does not end in 55 AA`), write that: `printf '\\125\\252' | dd of=/dev/DISK bs=1 seek=510 conv=notrunc,fsync`."
     ),
     "boot.lifeboat_core": _disk("The lifeboat's loader does not read back. Try once more; then replace the disk."),
     "boot.lifeboat_files": _loader(
@@ -312,9 +312,8 @@ STEPS: dict[str, Steps] = {
     "convert.in_recovery": Steps(
         RECOVERY,
         _SLOT,
-        "The log of the trial, or the logs of the slot itself (`chroot /mnt/root journalctl --no-pager | tail -50`), tell why "
-        "the slot did not come up. Mend it below `/mnt/root`, give it three more tries, and restart:\n\n"
-        f"```sh\n{THREE_MORE_TRIES}```\n\nOr choose the slot in the dispatcher's menu, which counts no try.",
+        "The log of the trial, or the journal of the slot itself, tells why the slot did not come up. Mend it below `/mnt/root`, give it three more tries, and restart:\n\n"
+        f"```sh\n{THREE_MORE_TRIES}```\n\nOr choose the slot in the dispatcher's menu. That counts no try itself; but where a slot is on trial, a try of it was used up before the menu came up.",
     ),
     "convert.wrong_slot": Steps(
         NEW, _SLOT, "The planned slot used up its tries. Its journal tells why; mark it `trying` again after mending."
@@ -350,7 +349,7 @@ STEPS: dict[str, Steps] = {
     "verify.layout_differs": Steps(
         NEW,
         _TABLE,
-        "The differences are listed one by one. A volume that is missing is made by the next run; one that differs was changed by hand. Where `sgdisk --verify` finds fault with one copy of the table only, `sgdisk --move-second-header /dev/DISK` writes both from the good one.",
+        "The differences are listed one by one. A volume that is missing has to be made by hand, as the plan has it, before the next run, which only compares; one that differs was changed by hand. Where `sgdisk --verify` finds fault with one copy of the table only, `sgdisk --move-second-header /dev/DISK` writes both from the good one.",
     ),
     "verify.configuration_differs": Steps(
         NEW,

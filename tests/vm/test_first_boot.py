@@ -53,7 +53,7 @@ def _follow_the_page(sealed: Sealed) -> None:
     machine = sealed.host.machine
     mend = "rm /mnt/root/etc/systemd/system/ssh.service /mnt/root/etc/systemd/system/ssh.socket"
     link = "ln -s /usr/lib/systemd/system/ssh.service /mnt/root/etc/systemd/system/multi-user.target.wants/ssh.service"
-    look = STEPS["convert.in_recovery"].look[:-1]
+    look = STEPS["convert.in_recovery"].look
     shown = machine.ssh("\n".join(look))
     assert "reason=no sshd listens" in shown and "dr_a=bad" in shown
     # In the background, because the connection ends with it.

@@ -247,7 +247,7 @@ SNAPSHOT_PROVIDER = _kind(
     "snapshot_provider",
     "The snapshot provider {provider} cannot be used: {reason}",
     "The host must be restorable in the way that the operator asked for, or not be touched.",
-    "Set dualroot_snapshot to none, archive or command (docs/preflight.md says what each needs).",
+    "Set dualroot_snapshot to none, archive or command (roles/snapshot/README.md says what each needs).",
 )
 
 LOCKDOWN = _kind(
