@@ -4,7 +4,8 @@
 
 FAT has no journal. What is new is written beside what is there, flushed and read back before it takes the
 name that counts; the one file that changes who starts, ``switch.cfg``, is a single sector that is
-overwritten where it lies.
+overwritten where it lies. What a power cut leaves half done all the same, such as space that belongs to no
+file, is mended before the partition is mounted: Linux does not write to a FAT in which it finds a fault.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ _SWITCH_TEXT = (
     "# dualroot.migrate: who starts next; one sector, overwritten in place\nconfigfile $prefix/{target}.cfg\n"
 )
 
+#: What fsck.fat makes of space that belongs to no file.
+_SALVAGED = "FSCK[0-9][0-9][0-9][0-9].REC"
 _OPTIONS = "rw,noatime,nosuid,nodev,noexec,umask=0077"
 
 
@@ -65,12 +68,21 @@ def node_of(node: str, resolved: ResolvedLayout, root: Path = sysfs.ROOT) -> str
 
 @contextlib.contextmanager
 def mounted(runner: Runner, device: str) -> Iterator[Path]:
-    """Yield the folder where the partition is mounted writable; all is on the disk when this ends."""
+    """Yield the folder where the partition is mounted writable; all is on the disk when this ends.
+
+    Its file system is checked first, as every system does at its start (fsck.fat(8)).
+    """
+    # Whatever it says, the mount decides. 1: something was mended.
+    mended = runner.run(["fsck.fat", "-a", device], accept=range(256)).returncode == 1
     # No TemporaryDirectory: where umount fails, it would delete every file of the partition.
     folder = tempfile.mkdtemp(prefix="dualroot-esp-")
     try:
         runner.run(["mount", "-t", "vfat", "-o", _OPTIONS, device, folder])
         try:
+            with _telling(Path(folder)):
+                # Halves of what was being written; the room is needed for the whole.
+                for salvaged in Path(folder).glob(_SALVAGED) if mended else ():
+                    salvaged.unlink()
             yield Path(folder)
             with _telling(Path(folder)):
                 sync_file_system(Path(folder))
@@ -90,8 +102,9 @@ def write(path: Path, content: bytes) -> None:
         return
     with _telling(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_file(path, content)
-        sync_directory(path.parent)
+        with _kept_open(path):
+            write_file(path, content)
+            _sync_name(path)
     if _read_from_disk(path) != content:
         raise Fault(kinds.ESP_UNWRITABLE, path=path, problem="it reads back different")
 
@@ -215,6 +228,34 @@ def _read_from_disk(path: Path) -> bytes | None:
         finally:
             os.close(handle)
     return _read(path)
+
+
+@contextlib.contextmanager
+def _kept_open(path: Path) -> Iterator[None]:
+    """Keep the space of a file that is replaced until this ends.
+
+    On FAT the name still leads to the old content until the new file's own entry is written, which may be after the
+    old space was given back (Linux, fs/fat/namei_vfat.c, vfat_rename): a cut left a name that led to nothing.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync_name(path: Path) -> None:
+    """Bring the entry of a file that was renamed to the disk: on FAT it is part of the file, not of the folder."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    sync_directory(path.parent)
 
 
 @contextlib.contextmanager

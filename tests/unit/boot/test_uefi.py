@@ -67,6 +67,7 @@ class Host:
         self.set_order("0001", "0000")
         self.runner = FakeRunner(handler=self.handle)
         self.writes: list[str] = []
+        self.is_checked = False
 
     def add_entry(self, number: str, loader: str) -> None:
         path = loader.encode("utf-16-le") + b"\0\0"
@@ -88,6 +89,10 @@ class Host:
             assert argv[:-1] == ("mount", "-t", "vfat", "-o", argv[4], "/dev/vda1")
             folder.rmdir()
             folder.symlink_to(self.esp)
+            assert self.is_checked, "mounted unchecked"
+            self.is_checked = False
+        elif argv == ("fsck.fat", "-a", "/dev/vda1"):
+            self.is_checked = True
         elif argv[0] == "umount":
             os.unlink(folder)  # not by Path: a test makes that fail
             folder.mkdir()
@@ -331,6 +336,8 @@ def test_an_unmount_that_fails_deletes_nothing(tmp_path: Path) -> None:
     def handle(argv: Sequence[str], _stdin: Any) -> Any:
         if argv[0] == "umount":
             return failed(32, "target is busy")
+        if argv[0] == "fsck.fat":
+            return None
         # What stands here in the folder is the partition's content.
         mounts.append(Path(argv[-1]))
         (mounts[0] / "BOOTX64.EFI").write_bytes(OLD)
@@ -340,6 +347,39 @@ def test_an_unmount_that_fails_deletes_nothing(tmp_path: Path) -> None:
         pass
     assert (mounts[0] / "BOOTX64.EFI").read_bytes() == OLD
     shutil.rmtree(mounts[0])
+
+
+def test_the_space_of_a_loader_is_given_back_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On FAT the name leads there until the entry of the new file is written."""
+    path = tmp_path / "BOOTX64.EFI"
+    path.write_bytes(OLD)
+    real, flushed = os.fsync, []
+
+    def fsync(handle: int) -> None:
+        real(handle)
+        links = [os.readlink(one) for one in Path("/proc/self/fd").iterdir() if one.is_symlink()]
+        flushed.append((Path(os.readlink(f"/proc/self/fd/{handle}")).name, f"{path} (deleted)" in links))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    esp.write(path, NEW)
+    assert path.read_bytes() == NEW
+    assert flushed[0] == ("BOOTX64.EFI.new", False)
+    assert flushed[-2:] == [("BOOTX64.EFI", True), (tmp_path.name, True)]
+
+
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_a_check_salvaged_is_removed(host: Host, status: int) -> None:
+    """Halves of files that a cut left; without a cut they are somebody's own."""
+    for name in ("FSCK0000.REC", "FSCK0001.REC", "FSCKNOTE.REC"):
+        (host.esp / name).write_bytes(OLD)
+
+    def handle(argv: Sequence[str], stdin: Any) -> Any:
+        host.handle(argv, stdin)
+        return failed(status) if argv[0] == "fsck.fat" and status else None
+
+    with esp.mounted(FakeRunner(handler=handle), "/dev/vda1") as mount:
+        left = sorted(path.name for path in mount.glob("FSCK*"))
+    assert left == (["FSCKNOTE.REC"] if status else ["FSCK0000.REC", "FSCK0001.REC", "FSCKNOTE.REC"])
 
 
 @pytest.mark.parametrize("broken", ["--create-only", "--bootorder"])
