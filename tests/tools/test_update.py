@@ -76,6 +76,10 @@ class Lab:
         self._fill(folder / "tree")
         self.pack()
         slot_state.write(self.dispatch, scene.state(b="good"))
+        self.recovery = self.dispatch / "recovery"
+        self.recovery.mkdir(mode=0o700)
+        for name in ("vmlinuz", "initrd.img", "host.cpio"):
+            (self.recovery / name).write_bytes(b"of the migration")
         subprocess.run(["mount", "-o", "remount,ro", str(self.dispatch)], check=True)
         self.capture = captures.read(self.root, self.runner, {"login_user": "admin"})
 
@@ -196,6 +200,11 @@ def test_the_slot_becomes_this_host(lab: Lab, tmp_path: Path) -> None:
     # Read-only again, and the other slot as it was.
     assert not os.access(lab.dispatch, os.W_OK) or os.statvfs(lab.dispatch).f_flag & os.ST_RDONLY
     assert slot_state.read(lab.dispatch).state.state_of("a") == "good"
+    # The recovery system knows the logins and the address of now.
+    part = lab.recovery / "host.cpio"
+    assert part.stat().st_mode & 0o777 == 0o600
+    assert all(word in part.read_bytes() for word in (b"CANARYadminhash", b"192.0.2.10/24", scene.NEW_RUN.encode()))
+    assert {path.name for path in lab.recovery.iterdir()} == {"vmlinuz", "initrd.img", "host.cpio"}
 
 
 @pytest.mark.parametrize("program", ["wipefs", "mkfs.ext4", "cp", "blockdev"])

@@ -8,28 +8,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..archive.durable import write_file
-from ..faults import boot as kinds
-from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout
 from ..runner import Runner
-from . import cpio, dispatcher, esp, grub_bios, recording, slot_entry, slot_state, uefi
+from . import dispatcher, esp, grub_bios, recording, recovery_files, slot_entry, slot_state, uefi
 from .settle import settle
-
-#: The convert environment as it is called in the folder ``environment`` and on the dispatch partition.
-KERNEL_NAME = "vmlinuz"
-INITRD_NAME = "initrd.img"
-HOST_CPIO_NAME = "host.cpio"
-#: The host's own part inside the convert initrd, handed on to the recovery system.
-HOST_FILES = Path("/etc/dualroot")
-HOST_FILE_NAMES = ("plan.json", "capture.json")
 
 
 def check(
@@ -64,7 +51,7 @@ def install(
     plan: Mapping[str, Any],
     environment: Path,
     *,
-    host_files: Path = HOST_FILES,
+    host_files: Path = recovery_files.HOST_FILES,
     grub_dir: Path = grub_bios.GRUB_DIRECTORY,
 ) -> None:
     """Prepare dispatcher, slot state, recovery system, records, slot entry, core image and loader of UEFI firmware.
@@ -76,7 +63,7 @@ def install(
     """
     slot = str(plan["slot"])
     slot_entry.write(new_root, str(plan["run_id"]), tuple(plan["kernel_arguments"]))
-    install_recovery(dispatch_mount, plan, environment, host_files)
+    recovery_files.install(dispatch_mount, plan, environment, host_files)
     install_dispatcher(dispatch_mount, plan)
     recording.write(dispatch_mount, new_root, plan)
     wanted = dispatcher.from_plan(plan)
@@ -116,35 +103,3 @@ def install_dispatcher(dispatch_mount: Path, plan: Mapping[str, Any]) -> None:
     folder = dispatch_mount / "grub"
     folder.mkdir(exist_ok=True)
     write_file(folder / "grub.cfg", dispatcher.render(plan).encode("ascii"))
-
-
-def install_recovery(
-    dispatch_mount: Path, plan: Mapping[str, Any], environment: Path, host_files: Path = HOST_FILES
-) -> None:
-    """Put the recovery system on the dispatch partition: the convert environment and the host's part."""
-    folder = dispatch_mount / "recovery"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    for key, name in (("kernel", KERNEL_NAME), ("initrd", INITRD_NAME)):
-        wanted = plan.get("environment", {}).get(key, {}).get("sha256", "")
-        _copy_checked(environment / name, folder / name, wanted)
-    files = {
-        f"etc/dualroot/{name}": (host_files / name).read_bytes()
-        for name in HOST_FILE_NAMES
-        if (host_files / name).is_file()
-    }
-    write_file(folder / HOST_CPIO_NAME, cpio.pack(files), 0o600)
-
-
-def _copy_checked(source: Path, target: Path, wanted: str) -> None:
-    """Copy by a second name and hash what was written; nothing is replaced by a damaged file."""
-    temporary = target.with_name(target.name + ".new")
-    shutil.copyfile(source, temporary)
-    digest = hashlib.sha256()
-    with temporary.open("rb+") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-        os.fsync(file.fileno())
-    if wanted and digest.hexdigest() != wanted:
-        temporary.unlink()
-        raise Fault(kinds.RECOVERY_DAMAGED, file=source, found=digest.hexdigest(), wanted=wanted)
-    temporary.replace(target)

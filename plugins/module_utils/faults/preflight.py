@@ -125,6 +125,15 @@ SLOT_TOO_SMALL = _kind(
     "A file system needs about a tenth of its size for itself, and the new system needs room to work.",
     "Choose a layout with a larger root volume (dualroot_layout), a larger disk, or a smaller payload.",
 )
+DISPATCH_TOO_SMALL = _kind(
+    "dispatch_too_small",
+    "The dispatch partition of the layout has {size}, of which files can take {room}, and stage two needs {needed};"
+    " {missing} are missing",
+    "The convert kernel and initramfs ({environment}) become the recovery system there: out of a lifeboat by way of a"
+    " second copy, and beside what they replace when the step is made again. Without room the host would be held behind"
+    " the point of no return.",
+    "Give the partition {partition} of the layout (dualroot_layout) at least {least}; the shipped layouts have 1 GiB.",
+)
 MEMORY = _kind(
     "memory_too_small",
     "Stage two will need {needed} of memory at its peak, and the host has {found}; {missing} are missing",
@@ -386,7 +395,7 @@ REFUSALS: tuple[FaultKind, ...] = (
     NOT_ROOT, ARCHITECTURE, BUNDLE_ARCHITECTURE, *FIRMWARE,
     DISK_DOUBT, DISK_UNKNOWN, DISK_AMBIGUOUS, DISK_NOT_SYSTEM, DISK_READ_ONLY, DISK_NO_IDENTITY,
     ROOT_UUID_TWICE, ROOT_STACK, ROOT_FILE_SYSTEM, SEPARATE_BOOT, OTHER_MOUNT, HELD_PARTITION, GROUP_NAME_TAKEN,
-    SLOT_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,
+    SLOT_TOO_SMALL, DISPATCH_TOO_SMALL, MEMORY, STAGING_SPACE, BOOT_SPACE, STAGING_ELSEWHERE,
     BOOT_LOADER, NEXT_ENTRY, CUSTOM_CFG, ENVIRONMENT, REBOOT_TOOL, FOREIGN_NEXT_ENTRY,
     DISK_DRIVER, NIC_DRIVER, NO_INTERFACE, ADDRESS, LOGIN_MISSING, LOGIN_LOCKED,
     NO_ROOM, KEEP_OLD, BOOT_METHOD, SNAPSHOT_PROVIDER,

@@ -60,6 +60,14 @@ TOO_SMALL = FaultKind(
     why="The payload unpacks to {payload}, {carried} are carried over, and the file system itself needs about a tenth.",
     how="Build a smaller payload, carry less over (dualroot_carry_paths), or convert with a layout with more room.",
 )
+DISPATCH_FULL = FaultKind(
+    id="update.dispatch_full",
+    phase="update",
+    what="The dispatch file system has {free} free, and {needed} are needed",
+    why="The host's part of the recovery system, records and evidence are written there, each beside what it replaces.",
+    how="Make room below /boot/dispatch (mount -o remount,rw /boot/dispatch, afterwards ro again): what is not this "
+    "project's may go, and of runs/ the folders that neither slots/a.json nor slots/b.json names. Then run again.",
+)
 PROGRAM_MISSING = FaultKind(
     id="update.program_missing",
     phase="update",
@@ -181,6 +189,7 @@ KINDS = (
     LAYOUT_DIFFERS,
     TARGET_BUSY,
     TOO_SMALL,
+    DISPATCH_FULL,
     PROGRAM_MISSING,
     MEMORY,
     ARCHITECTURE,

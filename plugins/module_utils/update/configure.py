@@ -11,7 +11,7 @@ from typing import Any
 
 from ..archive import marker
 from ..archive.durable import write_file
-from ..boot import fact, first_start, health, root_overlay, slot_entry
+from ..boot import fact, first_start, health, recovery_files, root_overlay, slot_entry
 from ..capture import configure as captures
 from ..capture.redact import redact
 from ..layout.model import ResolvedLayout
@@ -63,6 +63,9 @@ def on_dispatch(
     folder = dispatch / "runs" / str(plan["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / "result.json", _json(result))
+    # Of the system that runs, so right whatever becomes of the new slot. Last: what GRUB reads, which replays no
+    # journal, is settled by the remount that follows.
+    recovery_files.renew(dispatch, plan, capture)
 
 
 def _mount_points(new: Path, layout: ResolvedLayout, slot: str) -> None:

@@ -24,6 +24,7 @@ from ..layout.diff import diff
 from ..layout.model import ResolvedLayout
 from ..probe.disk import read_layout
 from ..probe.memory import read_memory
+from ..probe.mounts import space
 from ..run_folders import RUNS
 from ..runner import CommandRunner, Runner
 from ..verify.look import find_disk
@@ -38,7 +39,7 @@ _ALWAYS = ("tar", "wipefs", "blkid", "blockdev", "mount", "umount", "udevadm", "
 class Host:
     """``running`` and ``target`` are slots; ``installed`` is the bundle that runs, as ``{name, version, payload_sha256,
     layout, run_id}`` with empty texts where that is not known. ``differences`` are points in which the disk is not
-    as the layout says, the root of the target left out: it is made anew.
+    as the layout says, the root of the target left out: it is made anew. ``dispatch_free`` are bytes.
     """
 
     running: str
@@ -55,6 +56,7 @@ class Host:
     users: tuple[str, ...]
     architecture: str
     memory_available: int
+    dispatch_free: int
     missing: tuple[str, ...] = ()
 
 
@@ -97,6 +99,7 @@ def read(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROO
         users=tuple(targets.users(targets.of_layout(layout, other), root)) if layout and usable else (),
         architecture=os.uname().machine,
         memory_available=int(read_memory(root)["memory_available_bytes"]),
+        dispatch_free=space(dispatch)[1],
         missing=tuple(_missing(_programs(layout, other, compression))),
     )
 

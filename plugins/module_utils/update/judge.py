@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..boot import recovery_files
 from ..boot.kernels import version_key
 from ..faults import update as kinds
 from ..faults.fault import Fault, FaultKind
@@ -22,6 +23,9 @@ from .options import Options
 
 #: What an update takes of memory whatever the payload's size (tests/benchmark), in bytes.
 MEMORY_BYTES = 200 * MIB
+#: What an update writes to the dispatch file system beside the recovery system's capture, in bytes: its plan, records,
+#: the archive of the trial and the evidence, each beside what it replaces; and what ext4 keeps from everybody.
+DISPATCH_BYTES = 4 * MIB
 #: Seconds: making the file system, and the restart.
 _FIXED_SECONDS = 60
 #: Bytes per second that an ordinary host restores, and reads back.
@@ -40,7 +44,9 @@ def judge(
 
     ``verdict`` is ``same`` where the running slot is good and holds this very payload: nothing is to be done.
     """
-    findings = in_order([*_findings(host, manifest, options, paths), *paths.findings, *capture_findings])
+    findings = in_order(
+        [*_findings(host, manifest, options, paths), *_dispatch(host, capture), *paths.findings, *capture_findings]
+    )
     decided = verdict(findings)
     if is_installed(host, manifest) and host.state.state_of(host.running) == "good":
         decided = "same"
@@ -108,6 +114,12 @@ def _room(host: Host, manifest: Mapping[str, Any], paths: Carried) -> Iterator[F
             payload=format_size(payload),
             carried=format_size(paths.bytes),
         )
+
+
+def _dispatch(host: Host, capture: Mapping[str, Any]) -> Iterator[Finding]:
+    needed = DISPATCH_BYTES + len(recovery_files.host_part({recovery_files.CAPTURE_NAME: capture}))
+    if host.dispatch_free < needed:
+        yield find(kinds.DISPATCH_FULL, free=format_size(host.dispatch_free), needed=format_size(needed))
 
 
 def _bundle(host: Host, manifest: Mapping[str, Any], options: Options) -> Iterator[Finding]:

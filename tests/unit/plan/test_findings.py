@@ -166,6 +166,7 @@ REFUSALS: list[tuple[str, Callable[[Scene], Any]]] = [
     ("preflight.held_partition", _add_partition(fstype="crypto_LUKS")),
     ("preflight.group_name_taken", _facts(volume_groups=[{"name": "VA", "disks": ["/dev/sdb"]}])),
     ("preflight.slot_too_small", lambda scene: scene.manifest["payload"].update(unpacked_bytes=9 << 30)),
+    ("preflight.dispatch_too_small", lambda scene: scene.layout["partitions"][1].update(size="128 MiB")),
     ("preflight.memory_too_small", _facts(memory_bytes=256 << 20)),
     ("preflight.staging_space", _root(free_bytes=100 << 20)),
     (

@@ -65,6 +65,7 @@ def host(**changes: Any) -> Host:
         "users": (),
         "architecture": "x86_64",
         "memory_available": 1 << 30,
+        "dispatch_free": 1 << 30,
     }
     return Host(**{**values, **changes})
 

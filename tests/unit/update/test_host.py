@@ -70,6 +70,7 @@ def test_a_host_with_records(root: Path) -> None:
     }
     assert found.kernel_arguments == ("console=tty0", "quiet")
     assert (found.missing, found.users, found.memory_available) == (("zstd",), ("used",), 1024000)
+    assert found.dispatch_free > 0
 
 
 def test_a_host_from_before_there_were_records_is_known_by_its_plan(root: Path) -> None:

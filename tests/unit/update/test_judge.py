@@ -50,6 +50,7 @@ def test_a_host_without_problems_gets_its_plan() -> None:
         ({"differences": (".disk_bytes: wanted 1, found 2",)}, "update.layout_differs"),
         ({"missing": ("zstd",)}, "update.program_missing"),
         ({"memory_available": 150 << 20}, "update.memory"),
+        ({"dispatch_free": 4 << 20}, "update.dispatch_full"),
         ({"architecture": "aarch64"}, "update.architecture"),
         ({"installed": {**SAME, "version": "13.10", "payload_sha256": ""}}, "update.downgrade"),
     ],

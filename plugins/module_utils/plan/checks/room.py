@@ -1,6 +1,6 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Memory for stage two, space for staging, and room for the payload in its slot."""
+"""Memory for stage two, space for staging, and room for what it writes: in the slot and on the dispatch file system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ...boot.fetch import spare_bytes
 from ...faults import preflight as kinds
-from ...units import MIB, format_size
+from ...units import MIB, align_up, format_size
 from ..context import STATE_DIRECTORY, Context
 from ..finding import Finding, find
 from ..predict import staged_boot_bytes
@@ -18,13 +18,22 @@ from ..predict import staged_boot_bytes
 EVIDENCE_BYTES = 16 * MIB
 #: A packed archive of the old root, as a share of what is used there; careful, as it may hold packed data.
 ARCHIVE_SHARE = 0.6
+#: On the dispatch file system beside the recovery system's kernel and initramfs: its part of the host, dispatcher, slot
+#: state, records, and the evidence of some hundred updates.
+DISPATCH_SMALL_BYTES = 8 * MIB
+#: What an ext4 of ``volumes.filesystems`` does not give to files: the journal, and a tenth for inode tables and the 2 %
+#: that it keeps even from root. Made and filled by root, those of 64 MiB to 1 GiB hold more: by 10 MiB and more on
+#: sectors of 512 bytes, by nearly 2 MiB on such of 4096 bytes, where the journal has 16 MiB from 128 MiB on.
+_EXT4_FIXED_BYTES = 16 * MIB
+_EXT4_SHARE = 10
 
 
 def check(context: Context) -> Iterator[Finding]:
-    """Check memory, staging space and the size of the target root."""
+    """Check memory, staging space and the sizes of the target root and of the dispatch partition."""
     yield from _memory(context)
     yield from _space(context)
     yield from _slot(context)
+    yield from _dispatch(context)
 
 
 def _memory(context: Context) -> Iterator[Finding]:
@@ -95,6 +104,48 @@ def _slot(context: Context) -> Iterator[Finding]:
             room=format_size(room),
             missing=format_size(needed - room),
         )
+
+
+def _dispatch(context: Context) -> Iterator[Finding]:
+    layout = context.layout
+    if layout is None:
+        return
+    partition = next(part for part in layout["partitions"] if part["id"] == layout["dispatch"])
+    size = int(partition["sectors"]) * int(layout["sector_bytes"])
+    needed = dispatch_bytes(context.manifest, lifeboat=context.berth is not None and context.berth.used)
+    room = ext4_room(size)
+    if needed > room:
+        yield find(
+            kinds.DISPATCH_TOO_SMALL,
+            partition=partition["id"],
+            size=format_size(size),
+            room=format_size(room),
+            needed=format_size(needed),
+            missing=format_size(needed - room),
+            least=format_size(ext4_size(needed)),
+            environment=format_size(staged_boot_bytes(context.manifest)),
+        )
+
+
+def dispatch_bytes(manifest: Mapping[str, Any], *, lifeboat: bool) -> int:
+    """Return the most bytes of files that stage two has on the dispatch file system at one time.
+
+    Kernel and initramfs become the recovery system (``boot.recovery_files``); those of a lifeboat are copied out of it
+    first, onto the same file system (``stage_two.boot``). The step is made again after a cut or a fault, and then each
+    of the two is written beside what it replaces.
+    """
+    larger = max(int(manifest["environment"][part]["size"]) for part in ("kernel", "initrd"))
+    return staged_boot_bytes(manifest) * (2 if lifeboat else 1) + larger + DISPATCH_SMALL_BYTES
+
+
+def ext4_room(size: int) -> int:
+    """Return the bytes of files that an ext4 of ``size`` bytes holds at least."""
+    return max(size - size // _EXT4_SHARE - _EXT4_FIXED_BYTES, 0)
+
+
+def ext4_size(room: int) -> int:
+    """Return the bytes, in whole MiB, of an ext4 that holds ``room`` bytes of files."""
+    return align_up(-(-(room + _EXT4_FIXED_BYTES) * _EXT4_SHARE // (_EXT4_SHARE - 1)), MIB)
 
 
 def slot_bytes(layout: Mapping[str, Any], slot: str) -> int | None:
