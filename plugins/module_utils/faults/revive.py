@@ -151,8 +151,8 @@ SLOT_B_GOES = FaultKind(
     phase="revive",
     what="Slot B is given up before the host is restarted",
     why="The lifeboat lies in its place ({size} at the end of it): a power cut starts it, and the restore goes on.",
-    how="Nothing to do. Should the restore end before its first write, migrate with the host's own bundle makes slot B "
-    "again, empty.",
+    how="Nothing to do. Should the restore end before its first write, the host stays on slot A alone: run restore "
+    "again.",
 )
 LIFEBOAT_LEFT_OUT = FaultKind(
     id="revive.lifeboat_left_out",

@@ -42,7 +42,7 @@ LAYOUT_DIFFERS = FaultKind(
     phase="update",
     what="{count} point(s) of the disk are not as the host's layout says: {differences}",
     why="The new slot would be found unequal to its plan after the restart, and given up.",
-    how="Undo the change of the disk, or make what is missing with the playbook migrate (it finishes a commit). "
+    how="Undo the change of the disk. What a migration that is not committed lacks, the playbook migrate makes. "
     "One damaged copy of the partition table is written anew from the other by "
     "`sgdisk --move-second-header /dev/DISK` on the host.",
 )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Give slot B up, so that the lifeboat has room: the reverse of what ``commit`` has made.
 
-Slot A runs and stays as it is. ``migrate`` with the host's own bundle makes slot B again, empty.
+Slot A runs and stays as it is. No playbook makes slot B again: a restore that has gone so far is to be made.
 """
 
 from __future__ import annotations
