@@ -80,6 +80,15 @@ def _convert(machine: Machine, parts: Parts, mode: str) -> int:
         returning.restart(machine, status)
         return 1
     work.status.start_sampling()
+    try:
+        return _make(work)
+    finally:
+        # Whoever starts the program again in this process must be the only one to write its status.
+        work.status.stop_sampling()
+
+
+def _make(work: Work) -> int:
+    machine = work.machine
     _watch(work)
     try:
         for name in phases.STAGE_TWO_PHASES:
