@@ -49,14 +49,14 @@ class Machines:
         self._found = {combo: self._pool.submit(self._prepare, combo) for combo in chosen}
 
     def _prepare(self, combo: combos.Combo) -> list[tuple[Prepared, soak.Case]]:
-        started = time.monotonic()
+        started, given = time.monotonic(), self._arguments
         try:
-            one = prepare(combo, self._arguments.work, self._built, own_engine=self._arguments.own_engine)
+            one = prepare(combo, given.work, self._built, own_engine=given.own_engine)
         except (NotPrepared, RuntimeError) as error:
             self.failed[combo.name] = str(error)
             print(f"{combo.name}: not prepared: {error}", flush=True)
             return []
-        found = soak.cases(one, self._arguments.seed, self._arguments.points)
+        found = soak.cases(one, given.seed, given.points, given.staging, given.step)
         print(f"{combo.name}: {len(found)} states, ready after {time.monotonic() - started:.0f} s", flush=True)
         return [(one, case) for case in found]
 
@@ -73,7 +73,7 @@ class Machines:
 
     def second_cuts(self, combo: combos.Combo) -> Iterator[tuple[Prepared, soak.Case]]:
         """Yield states of a cut during the resume of an earlier cut, in the same step."""
-        for prepared, _case in self.cases(combo)[:1]:
+        for prepared, _case in self.cases(combo)[: not self._arguments.step]:
             for case in soak.second_cuts(prepared, self._arguments.seed, _SECOND):
                 yield prepared, case
 
@@ -137,6 +137,8 @@ def main() -> int:
     run.add_argument("--seconds", type=float, default=float(os.environ.get("DUALROOT_SOAK_SECONDS", 8 * 3600)))
     run.add_argument("--jobs", type=int, default=soak.JOBS, help="machines at once")
     run.add_argument("--points", type=int, default=56, help="states of each combination")
+    run.add_argument("--staging", type=int, help="of them, states of the staging; default: a quarter")
+    run.add_argument("--step", default="", help="every write of this step instead, as partition.firmware")
     run.set_defaults(do=do_run)
     boots = verbs.add_parser("boots", help="cut ten boots of a good slot in a row")
     boots.set_defaults(do=do_boots)

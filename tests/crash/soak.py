@@ -78,11 +78,19 @@ class Results:
                 file.write(json.dumps(line, sort_keys=True) + "\n")
 
 
-def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
-    """Return the states of a combination, of both stages among each other: a run that is ended early has seen both."""
+def cases(prepared: Prepared, seed: int, wanted: int, staging: int | None = None, step: str = "") -> list[Case]:
+    """Return the states of a combination, of both stages among each other: a run that is ended early has seen both.
+
+    ``staging`` of them are of stage one; a quarter where it is not given. With ``step`` it is every write of that.
+    """
+    staging = wanted // 4 if staging is None else staging
     found = []
     for recording in prepared.recordings.values():
-        for number, point in enumerate(_points(prepared, recording, seed, wanted)):
+        if step:
+            chosen = states.of_step(recording.log, recording.steps, step, seed)
+        else:
+            chosen = _points(prepared, recording, seed, wanted - staging, staging)
+        for number, point in enumerate(chosen):
             wiped = prepared.target.combo.firmware == "uefi" and number % 4 == 3
             if wiped or recording.is_sure(point.at):
                 found.append(Case(recording, point, "wiped" if wiped else "kept"))
@@ -90,13 +98,13 @@ def cases(prepared: Prepared, seed: int, wanted: int) -> list[Case]:
     return found
 
 
-def _points(prepared: Prepared, recording: Recording, seed: int, wanted: int) -> list[Point]:
-    """Of stage one a quarter; of stage two a half that sees every step, and a quarter that falls anywhere."""
-    anywhere = 0 if recording.name == "stage-one" else wanted // 4
-    spread = wanted // 4 if recording.name == "stage-one" else wanted // 2
+def _points(prepared: Prepared, recording: Recording, seed: int, wanted: int, staging: int) -> list[Point]:
+    """Of stage two, two thirds that see every step, and a third that falls anywhere."""
     disk = prepared.target.layout.disk_bytes
-    chosen = states.points(recording.log, recording.steps, seed, spread, disk)
-    return list(dict.fromkeys([*chosen, *states.anywhere(recording.log, seed, anywhere)]))
+    if recording.name == "stage-one":
+        return states.points(recording.log, recording.steps, seed, staging, disk)
+    chosen = states.points(recording.log, recording.steps, seed, wanted - wanted // 3, disk)
+    return list(dict.fromkeys([*chosen, *states.anywhere(recording.log, seed, wanted // 3)]))
 
 
 def second_cuts(prepared: Prepared, seed: int, wanted: int) -> Iterator[Case]:

@@ -179,6 +179,16 @@ def anywhere(log: WriteLog, seed: int, wanted: int) -> list[Point]:
     return [_point(log, index, chance) for index in chance.sample(indexes, min(wanted, len(indexes)))]
 
 
+def of_step(log: WriteLog, steps: Sequence[str], step: str, seed: int) -> list[Point]:
+    """Return for every write of a step the plain cut before it, and one that loses or tears what it may."""
+    chance = random.Random(seed)
+    found = []
+    for index, entry in enumerate(log.entries):
+        if entry.kind == "write" and steps[index] == step:
+            found += [Point(index, "prefix"), _point(log, index, chance)]
+    return list(dict.fromkeys(found))
+
+
 def is_table(entry: Entry, disk_bytes: int) -> bool:
     """Tell whether a write may touch the boot sector or one of the two partition tables."""
     near = entry.offset < 68 * 512 or entry.offset >= disk_bytes - _TABLE_BYTES

@@ -99,6 +99,15 @@ def test_a_cut_falls_anywhere_but_twice_at_the_same_write(log: WriteLog) -> None
     assert states.anywhere(log, 3, 2) == states.anywhere(log, 3, 2) and len(states.anywhere(log, 3, 2)) == 2
 
 
+def test_every_write_of_a_step(log: WriteLog) -> None:
+    steps = ["a.b" if at in (1, 4) else "a.c" for at in range(len(log.entries))]
+    writes = [at for at in (1, 4) if log.entries[at].kind == "write"]
+    found = states.of_step(log, steps, "a.b", 3)
+    assert writes and sorted({point.at for point in found}) == writes
+    assert [point.at for point in found if point.kind == "prefix"] == writes
+    assert states.of_step(log, steps, "a.d", 3) == []
+
+
 def test_what_a_state_lacks(log: WriteLog, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(block("a") + block("b") + block("c") + block("d") + block("e", 4))
