@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 from ansible.plugins.action import ActionBase
 
+from ..module_utils.address import shown
 from ..module_utils.bundle import check, source
 from ..module_utils.bundle.manifest import Manifest
 from ..module_utils.faults import bundle as kinds
@@ -66,7 +67,8 @@ def _check(arguments: Mapping[str, Any], scratch: Path) -> dict[str, Any]:
         "fingerprint": checked.fingerprint,
         "proof": checked.proof,
         "folder": str(origin.folder or ""),
-        "url": origin.url,
+        # A registered result is printed by -v.
+        "url": shown(origin.url),
         "modaliases": str(checked.modaliases),
         "interpreter": str(checked.interpreter),
         "layout_name": Path(name).stem,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
+from .address import secrets_of
 from .faults.fault import Fault
 
 
@@ -19,6 +20,7 @@ class Module(Protocol):
 
     params: dict[str, Any]
     check_mode: bool
+    no_log_values: set[str]
 
     def exit_json(self, **result: Any) -> NoReturn: ...
 
@@ -30,6 +32,15 @@ def fail_with(module: Module, fault: Fault, **result: Any) -> NoReturn:
     record = fault.record()
     message = " ".join(_sentence(record[name]) for name in ("what", "why", "how"))
     module.fail_json(msg=message, fault=record, **result)
+
+
+def hide_login(module: Module, address: str) -> None:
+    """Strike the login of an address out of all that the module returns; ``-vvv`` shows its arguments with it.
+
+    The argument itself is not ``no_log``: most often it is a folder, and would then be struck out of the paths of
+    the result.
+    """
+    module.no_log_values.update(secrets_of(address))
 
 
 def run_module(module: Module, work: Callable[[], Mapping[str, Any]]) -> NoReturn:

@@ -20,6 +20,8 @@ options:
   bundle:
     description:
       - A folder on the controller, or an C(http://) or C(https://) address that the hosts reach too.
+      - An address may hold a login (C(https://user:password@server/gateway)), in which every sign but letters and
+        digits is percent-encoded. It is sent by basic authentication, to no other server that the address leads to.
     type: str
     required: true
   trusted_keys:
@@ -101,7 +103,8 @@ folder:
   returned: success
   type: str
 url:
-  description: The bundle's address without a slash at its end; empty for a folder.
+  description:
+    - The bundle's address as it may be shown, without a slash at its end, login and query; empty for a folder.
   returned: success
   type: str
 modaliases:

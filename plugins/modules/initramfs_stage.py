@@ -170,7 +170,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ansible_module import run_module
+from ..module_utils.ansible_module import hide_login, run_module
 from ..module_utils.boot import disarming, staging
 from ..module_utils.bundle import proof
 from ..module_utils.plan import document
@@ -234,6 +234,7 @@ def main():
         required_if=[("state", "staged", ["plan"]), ("state", "armed", ["plan"])],
         supports_check_mode=True,
     )
+    hide_login(module, module.params["source"])
     work = disarm if module.params["state"] == "disarmed" else stage
     run_module(module, lambda: work(module, CommandRunner()))
 

@@ -87,7 +87,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ansible_module import run_module
+from ..module_utils.ansible_module import hide_login, run_module
 from ..module_utils.boot.staging import CAPTURE, read_capture
 from ..module_utils.bundle import proof
 from ..module_utils.plan import document
@@ -131,6 +131,7 @@ def main():
         required_if=[("state", "armed", ["plan"])],
         supports_check_mode=True,
     )
+    hide_login(module, module.params["source"])
     run_module(module, lambda: work(module))
 
 

@@ -156,7 +156,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ansible_module import run_module
+from ..module_utils.ansible_module import hide_login, run_module
 from ..module_utils.boot import fact, records, slot_state
 from ..module_utils.plan import document
 from ..module_utils.runner import CommandRunner
@@ -229,6 +229,7 @@ def main():
         },
         supports_check_mode=True,
     )
+    hide_login(module, module.params["source"])
     run_module(module, lambda: work(module))
 
 

@@ -134,7 +134,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.address import is_address
-from ..module_utils.ansible_module import run_module
+from ..module_utils.ansible_module import hide_login, run_module
 from ..module_utils.archive import restore as engine
 from ..module_utils.runner import CommandRunner
 from ..module_utils.update.http import Download
@@ -194,6 +194,7 @@ def main():
         },
         supports_check_mode=True,
     )
+    hide_login(module, module.params["src"])
     run_module(module, lambda: work(module))
 
 

@@ -32,6 +32,8 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot.slot_state i
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.runner import CommandRunner
 
+from tests.support.guarded_server import HEADER, SECRETS, UNUSABLE, guarded
+
 RUNNER = CommandRunner()
 WANTED = Dispatcher((Slot("a", "VA", "root"), Slot("b", "VB", "root")), ("a", "b"), "run-1", ("console=ttyS0",))
 
@@ -219,6 +221,31 @@ def test_download(
     with pytest.raises(Fault) as caught:
         fetch.fetch(CommandRunner(), missing, address)
     assert caught.value.id == "boot.source_missing" and "404" in caught.value.record()["why"]
+
+
+@pytest.mark.parametrize("program", ["curl", "python"])
+def test_a_login_goes_to_the_server_of_the_address_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    content = os.urandom(1 << 20)
+    served = tmp_path / "served"
+    served.mkdir()
+    (served / "payload").write_bytes(content)
+    if program == "python":
+        monkeypatch.setattr(CommandRunner, "SEARCH_PATH", "/none")
+    elif shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    artefact = fetch.Artefact("payload", tmp_path / "payload", hashlib.sha256(content).hexdigest(), len(content))
+    with guarded(served) as server:
+        server.away.add("payload")
+        fetch.fetch(CommandRunner(), artefact, server.address)
+        assert (server.headers, server.elsewhere.headers) == ({HEADER}, {None})
+        assert (tmp_path / "payload").read_bytes() == content
+        for wrong in (server.address.replace("p%40ss", "hunter2"), *UNUSABLE):
+            with pytest.raises(Fault) as caught:
+                fetch.fetch(CommandRunner(), artefact, wrong)
+            assert caught.value.id == "boot.source_missing"
+            assert not [one for one in SECRETS if one in f"{caught.value} {caught.value.record()}"]
 
 
 def test_shadowed_program_does_nothing_and_does_not_fail(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
 
-from ..address import is_address, shown
+from .. import web
+from ..address import BadAddress, address_of, is_address, shown, without_login
 from ..archive.durable import sync_directory
 from ..faults import boot as kinds
 from ..faults.fault import Fault
@@ -23,6 +23,8 @@ _CHUNK = 1 << 20
 _NO_RANGES = 33
 #: A server that stops sending ends a download after a minute, which the next attempt continues (curl(1)).
 _PATIENCE = ("--connect-timeout", "30", "--speed-limit", "1", "--speed-time", "60")
+#: Seconds without a byte until a download by Python ends.
+_TIMEOUT = 60
 #: A file system that is filled to its last block stops the host's own work: logs, mail, databases. What stays free
 #: is this share of it, but no more than the one and no less than the other.
 SPARE_SHARE = 0.05
@@ -148,18 +150,15 @@ def _copy(artefact: Artefact, folder: Path, partial: Path) -> None:
 
 def _download(runner: Runner, artefact: Artefact, source: str, partial: Path) -> None:
     """Load a file, going on where an earlier attempt ended."""
-    parts = urlsplit(source)
-    path = f"{parts.path.rstrip('/')}/{quote(artefact.file)}"
-    address = urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+    address = address_of(source, artefact.file)
     if partial.is_file() and partial.stat().st_size >= artefact.size:
         # Complete or too long: what follows checks the digest, and a wrong one is loaded anew.
         if file_digest(partial) == artefact.sha256:
             return
         partial.unlink()
+    config = _curl_config(artefact, address, source)
     os.close(os.open(partial, os.O_WRONLY | os.O_CREAT, 0o600))
-    # The address goes in by stdin: it may hold a password, and argv can be seen by everybody (curl(1), -K).
     options = ["--fail", "--location", "--silent", "--show-error", "--retry", "3", *_PATIENCE, "--continue-at", "-"]
-    config = f'url = "{address}"\n'.encode()
     argv = ["curl", *options, "--output", str(partial), "--config", "-"]
     try:
         done = runner.run(argv, stdin=config, accept=(0, _NO_RANGES))
@@ -179,17 +178,36 @@ def _download(runner: Runner, artefact: Artefact, source: str, partial: Path) ->
         _download_by_python(artefact, address, source, partial)
 
 
-def _download_by_python(artefact: Artefact, address: str, source: str, partial: Path) -> None:
-    """For hosts without curl. ``urllib.request`` is loaded late: a minimal Python may lack it."""
-    from urllib.request import Request, urlopen
+def _curl_config(artefact: Artefact, address: str, source: str) -> bytes:
+    """Return what curl reads from stdin: argv can be seen by everybody, and this may hold a password (curl(1), -K).
 
-    start = partial.stat().st_size
-    request = Request(address, headers={"Range": f"bytes={start}-"} if start else {})
+    The login goes apart from the address, as with Python: curl ends it at the first ``@`` of an address.
+    """
     try:
-        with urlopen(request, timeout=60) as answer, partial.open("r+b") as file:
+        plain, login = without_login(address)
+        lines = [b'url = "%s"\n' % _quoted(plain.encode("utf-8", "surrogateescape"))]
+    except ValueError as error:
+        raise Fault(kinds.SOURCE_MISSING, file=artefact.file, source=shown(source), problem=BadAddress()) from error
+    if login:
+        lines.append(b'user = "%s"\n' % _quoted(login))
+    return b"".join(lines)
+
+
+def _quoted(value: bytes) -> bytes:
+    for sign, escaped in ((b"\\", b"\\\\"), (b'"', b'\\"'), (b"\n", b"\\n"), (b"\r", b"\\r")):
+        value = value.replace(sign, escaped)
+    return value
+
+
+def _download_by_python(artefact: Artefact, address: str, source: str, partial: Path) -> None:
+    """For hosts without curl."""
+    start = partial.stat().st_size
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    try:
+        with web.ask(address, headers, timeout=_TIMEOUT) as answer, partial.open("r+b") as file:
             # 206: the server goes on; anything else: it starts from the beginning.
             file.seek(start if answer.status == 206 else 0)
             file.truncate()
             shutil.copyfileobj(answer, file, _CHUNK)
-    except (OSError, ValueError) as error:
+    except (OSError, BadAddress) as error:
         raise Fault(kinds.SOURCE_MISSING, file=artefact.file, source=shown(source), problem=error) from error

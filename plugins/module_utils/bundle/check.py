@@ -105,7 +105,7 @@ def read_layout(source: Source, manifest: Manifest, name: str) -> Any:
 def _required(source: Source, name: str) -> bytes:
     raw = source.read(name)
     if raw is None:
-        raise Fault(kinds.FILE_MISSING, bundle=source.folder or source.url, file=name)
+        raise Fault(kinds.FILE_MISSING, bundle=source, file=name)
     return raw
 
 
@@ -122,7 +122,7 @@ def _check_signature(
     if not trusted:
         raise Fault(kinds.TRUST_MISSING)
     if not signed:
-        raise Fault(kinds.UNSIGNED, bundle=source.folder or source.url)
+        raise Fault(kinds.UNSIGNED, bundle=source)
     manifest = scratch / FILE_NAME
     manifest.write_bytes(raw)
     (scratch / SIGNATURE_NAME).write_bytes(signed)
@@ -132,7 +132,7 @@ def _check_signature(
 def _check_remote_size(source: Source, entry: BundleFile) -> None:
     size = source.size(entry.file)
     if size is None:
-        raise Fault(kinds.FILE_MISSING, bundle=source.url, file=entry.file)
+        raise Fault(kinds.FILE_MISSING, bundle=source, file=entry.file)
     check_size(entry, size)
 
 

@@ -5,14 +5,11 @@
 from __future__ import annotations
 
 import shutil
-import urllib.error
-import urllib.parse
-import urllib.request
-from http.client import HTTPResponse
 from pathlib import Path
 from typing import Protocol
 
-from ..address import is_address, shown
+from .. import web
+from ..address import BadAddress, address_of, is_address, shown
 from ..faults import bundle as kinds
 from ..faults.fault import Fault
 
@@ -22,7 +19,10 @@ MAX_DOCUMENT = 4 << 20
 
 
 class Source(Protocol):
-    """How the files of a bundle are reached; every name is a path inside the bundle."""
+    """How the files of a bundle are reached; every name is a path inside the bundle.
+
+    Its text names it to a person.
+    """
 
     @property
     def folder(self) -> Path | None:
@@ -30,7 +30,7 @@ class Source(Protocol):
 
     @property
     def url(self) -> str:
-        """The address without a slash at its end, empty for a folder."""
+        """The address without a slash at its end and with the login that it may hold, empty for a folder."""
 
     def read(self, name: str) -> bytes | None:
         """Return a small file, ``None`` where it does not exist; raises ``bundle.unreachable``."""
@@ -53,13 +53,16 @@ class FolderSource:
         self.folder: Path | None = folder
         self._folder = folder
 
+    def __str__(self) -> str:
+        return str(self._folder)
+
     def read(self, name: str) -> bytes | None:
         try:
             return (self._folder / name).read_bytes()
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise Fault(kinds.UNREACHABLE, bundle=self._folder, file=name, reason=str(error.strerror)) from error
+            raise Fault(kinds.UNREACHABLE, bundle=self, file=name, reason=str(error.strerror)) from error
 
     def size(self, name: str) -> int | None:
         path = self._folder / name
@@ -77,12 +80,17 @@ class UrlSource:
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
 
+    def __str__(self) -> str:
+        return shown(self.url)
+
     def read(self, name: str) -> bytes | None:
         try:
             with self._open(name) as answer:
                 data = answer.read(MAX_DOCUMENT + 1)
         except _NotThere:
             return None
+        except OSError as error:
+            raise self._unreachable(name, str(error)) from error
         if len(data) > MAX_DOCUMENT:
             raise self._unreachable(name, f"the answer has more than {MAX_DOCUMENT} bytes")
         return data
@@ -105,26 +113,24 @@ class UrlSource:
             with self._open(name) as answer, draft.open("wb") as file:
                 shutil.copyfileobj(answer, file, 1 << 20)
         except _NotThere as error:
-            raise Fault(kinds.FILE_MISSING, bundle=shown(self.url), file=name) from error
+            raise Fault(kinds.FILE_MISSING, bundle=self, file=name) from error
         except OSError as error:
             raise self._unreachable(name, str(error)) from error
         draft.replace(target)
         return target
 
-    def _open(self, name: str, method: str = "GET") -> HTTPResponse:
-        request = urllib.request.Request(f"{self.url}/{urllib.parse.quote(name)}", method=method)
+    def _open(self, name: str, method: str = "GET") -> web.Answer:
         try:
-            answer: HTTPResponse = urllib.request.urlopen(request, timeout=TIMEOUT)
-            return answer
-        except urllib.error.HTTPError as error:
-            if error.code in (404, 410):
+            return web.ask(address_of(self.url, name), timeout=TIMEOUT, method=method)
+        except web.Refused as error:
+            if error.status in (404, 410):
                 raise _NotThere from error
-            raise self._unreachable(name, f"the server answers {error.code} {error.reason}") from error
-        except OSError as error:
-            raise self._unreachable(name, str(getattr(error, "reason", error))) from error
+            raise self._unreachable(name, str(error)) from error
+        except (OSError, BadAddress) as error:
+            raise self._unreachable(name, str(error)) from error
 
     def _unreachable(self, name: str, reason: str) -> Fault:
-        return Fault(kinds.UNREACHABLE, bundle=shown(self.url), file=name, reason=reason[:1].upper() + reason[1:])
+        return Fault(kinds.UNREACHABLE, bundle=self, file=name, reason=reason[:1].upper() + reason[1:])
 
 
 class _NotThere(Exception):
@@ -132,7 +138,13 @@ class _NotThere(Exception):
 
 
 def open_source(bundle: str) -> Source:
-    """Return the source that ``bundle`` names: an http(s) address, anything else is a folder."""
+    """Return the source that ``bundle`` names: an http(s) address, or a folder.
+
+    Raises ``bundle.unreachable`` for an address of another scheme: as the name of a folder it would be shown whole.
+    """
     if is_address(bundle):
         return UrlSource(bundle)
+    if "://" in bundle:
+        reason = "Only addresses with http:// and https:// are known"
+        raise Fault(kinds.UNREACHABLE, bundle=shown(bundle), file="manifest.json", reason=reason)
     return FolderSource(Path(bundle))

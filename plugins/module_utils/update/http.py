@@ -9,15 +9,15 @@ belong together: the digest of the whole does, and the restore checks it.
 
 from __future__ import annotations
 
-import base64
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
-from urllib.parse import quote, unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
-from ..address import shown
+from .. import web
+from ..address import BadAddress, shown
 from ..archive.packed import PackedReader
 from ..faults import boot as kinds
 from ..faults.fault import Fault
@@ -56,7 +56,7 @@ class Download:
     ``reconnects`` collects one text for each time that the connection was taken up again.
     """
 
-    address: str
+    address: str = field(repr=False)
     size: int
     ask: Ask | None = None
     pauses: tuple[float, ...] = PAUSES
@@ -68,12 +68,6 @@ class Download:
 
     def open(self) -> PackedReader:
         return _Reader(self)
-
-
-def address_of(bundle: str, name: str) -> str:
-    """Return the address of a file of the bundle behind ``bundle``."""
-    parts = urlsplit(bundle)
-    return urlunsplit((parts.scheme, parts.netloc, f"{parts.path.rstrip('/')}/{quote(name)}", parts.query, ""))
 
 
 class _Reader:
@@ -132,8 +126,8 @@ class _Reader:
         self._source.sleep(pause)
 
     def _fault(self, problem: str) -> Fault:
-        name = urlsplit(self._source.address).path.rsplit("/", 1)[-1]
-        return Fault(kinds.SOURCE_MISSING, file=unquote(name), source=shown(self._source.address), problem=problem)
+        source = shown(self._source.address)
+        return Fault(kinds.SOURCE_MISSING, file=unquote(source.rsplit("/", 1)[-1]), source=source, problem=problem)
 
     def _connect(self) -> None:
         headers = {"Accept-Encoding": "identity"}
@@ -183,55 +177,12 @@ class _Reader:
 
 
 def ask_by_python(address: str, headers: dict[str, str]) -> Answer:
-    """Ask with ``urllib.request``, which is loaded late: a minimal Python may lack it."""
-    from http.client import HTTPException
-    from urllib.error import HTTPError
-    from urllib.request import Request, urlopen
-
-    plain, login = without_login(address)
-    request = Request(plain, headers=headers)
-    if login:
-        # Unredirected: a server that sends this host elsewhere must not hand the password on.
-        request.add_unredirected_header("Authorization", login)
+    """Ask with Python's own means; what a later attempt may better is an ``OSError``."""
     try:
-        answer: Answer = urlopen(request, timeout=TIMEOUT)
-    except HTTPError as error:
-        with error:
-            if error.code in (408, 429) or error.code >= 500:
-                raise OSError(f"the server answers {error.code} {error.reason}") from error
-            raise NotUsable(f"the server answers {error.code} {error.reason}") from error
-    except HTTPException as error:
-        raise OSError(f"not an answer of HTTP ({type(error).__name__})") from error
-    except ValueError as error:
-        raise NotUsable("the address cannot be used") from error
-    return _Quiet(answer)
-
-
-def without_login(address: str) -> tuple[str, str]:
-    """Return the address without user and password, and the header that brings them (RFC 7617)."""
-    parts = urlsplit(address)
-    login, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return address, ""
-    plain = urlunsplit((parts.scheme, host, parts.path, parts.query, parts.fragment))
-    return plain, "Basic " + base64.b64encode(unquote(login).encode()).decode("ascii")
-
-
-class _Quiet:
-    """An answer whose every way to break is an ``OSError``."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._answer = answer
-        self.status = answer.status
-        self.headers = answer.headers
-
-    def readinto(self, buffer: Any) -> int:
-        from http.client import HTTPException
-
-        try:
-            return self._answer.readinto(buffer)
-        except (HTTPException, ValueError) as error:
-            raise OSError(f"the connection broke ({type(error).__name__})") from error
-
-    def close(self) -> None:
-        self._answer.close()
+        return web.ask(address, headers, timeout=TIMEOUT)
+    except web.Refused as error:
+        if error.status in (408, 429) or error.status >= 500:
+            raise
+        raise NotUsable(str(error)) from error
+    except BadAddress as error:
+        raise NotUsable(str(error)) from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..address import is_address
+from ..address import address_of, is_address
 from ..archive.packed import Source
 from ..faults import boot as kinds
 from ..faults.fault import Fault
@@ -19,7 +19,7 @@ def source_of(given: str, payload: Mapping[str, Any]) -> Source:
     """Return the payload that a plan names; raises ``boot.source_missing`` where a folder does not have it."""
     name = str(payload["file"])
     if is_address(given):
-        return http.Download(http.address_of(given, name), int(payload["size"]))
+        return http.Download(address_of(given, name), int(payload["size"]))
     path = Path(given)
     for candidate in (path, path / name, path / Path(name).name):
         if candidate.is_file():

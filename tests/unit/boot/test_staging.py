@@ -24,12 +24,14 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.boot import (
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.fetch import Artefact
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot.host_loader import HostLoader
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.usage import Mount
+from ansible_collections.dualroot.migrate.plugins.module_utils.faults import command
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.plan import document
 from ansible_collections.dualroot.migrate.plugins.module_utils.probe.mounts import Place
 
 from tests.support import layouts
 from tests.support.fake_runner import FakeRunner, failed
+from tests.support.guarded_server import HEADER, SECRETS, UNUSABLE, guarded
 
 SECRET = "$6$canary-hash"
 FILES = {"vmlinuz": b"kernel" * 99, "initrd.img": b"initrd" * 99 + b"x", "rootfs.tar.zst": b"payload" * 999}
@@ -326,7 +328,7 @@ def test_grubby_gets_one_initramfs(host: Host) -> None:
     assert not known and not (host.grub / "custom.cfg").exists()
 
 
-ADDRESS = "https://user:word@example.net/bundles/gw"
+ADDRESS = "https://user:w%40rd%22word@example.net/bundles/gw"
 
 
 class Web:
@@ -364,7 +366,8 @@ def test_download_goes_on_where_it_ended(tmp_path: Path, present: bytes) -> None
             *("--output", str(tmp_path / "rootfs.tar.zst.part"), "--config", "-"),
         )
     ]
-    assert runner.inputs == [b'url = "https://user:word@example.net/bundles/gw/sub%20folder/rootfs.tar.zst"\n']
+    url = b'url = "https://example.net/bundles/gw/sub%20folder/rootfs.tar.zst"\n'
+    assert runner.inputs == [url + b'user = "user:w@rd\\"word"\n']
 
 
 def test_server_that_cannot_go_on_is_asked_for_all(tmp_path: Path) -> None:
@@ -388,6 +391,37 @@ def test_failed_download_keeps_what_came_and_no_password(tmp_path: Path) -> None
     assert "word" not in json.dumps(caught.value.record())
     assert "https://example.net/bundles/gw" in caught.value.what
     assert len((tmp_path / "rootfs.tar.zst.part").read_bytes()) == 50
+
+
+def without_curl(argv: Sequence[str], _stdin: bytes | None) -> Any:
+    raise Fault(command.MISSING, program=argv[0])
+
+
+@pytest.mark.parametrize("present", [b"", FILES["rootfs.tar.zst"][:100]])
+def test_without_curl_a_login_goes_to_the_server_of_the_address_alone(tmp_path: Path, present: bytes) -> None:
+    served = tmp_path / "served/sub folder"
+    served.mkdir(parents=True)
+    (served / "rootfs.tar.zst").write_bytes(FILES["rootfs.tar.zst"])
+    (tmp_path / "rootfs.tar.zst.part").write_bytes(present)
+    with guarded(served.parent) as server:
+        server.away.add("sub folder/rootfs.tar.zst")
+        fetch.fetch(FakeRunner(handler=without_curl), artefact(tmp_path), server.address)
+        assert (server.headers, server.elsewhere.headers) == ({HEADER}, {None})
+        assert (tmp_path / "rootfs.tar.zst").read_bytes() == FILES["rootfs.tar.zst"]
+        with pytest.raises(Fault) as caught:
+            wrong = server.address.replace("p%40ss", "hunter2")
+            fetch.fetch(FakeRunner(handler=without_curl), artefact(tmp_path), wrong)
+    assert caught.value.id == "boot.source_missing"
+    assert "401" in caught.value.record()["why"] and "hunter2" not in str(caught.value.record())
+
+
+@pytest.mark.parametrize("address", UNUSABLE)
+def test_no_fault_has_the_login_of_an_address_that_leads_nowhere(tmp_path: Path, address: str) -> None:
+    for handler in (without_curl, Web(b"", failed(7, "curl: (7) failed to connect"))):
+        with pytest.raises(Fault) as caught:
+            fetch.fetch(FakeRunner(handler=handler), artefact(tmp_path), address)
+        assert caught.value.id == "boot.source_missing"
+        assert not [one for one in SECRETS if one in f"{caught.value} {caught.value.record()}"]
 
 
 def test_damaged_download_is_not_kept(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import che
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
 from tests.support.fake_runner import FakeRunner
+from tests.support.guarded_server import HEADER, SECRETS, UNUSABLE, guarded
 
 from . import bundles
 
@@ -145,6 +146,77 @@ def test_behind_an_address_a_large_file_cut_off_is_found(address: str, folder: P
 
 def test_an_address_where_nobody_answers(tmp_path: Path) -> None:
     assert fault_of("http://127.0.0.1:9/", tmp_path).id == "bundle.unreachable"
+
+
+def test_an_address_may_have_a_query(address: str, folder: Path, tmp_path: Path) -> None:
+    assert run(f"{address}?token=7", tmp_path).document == json.loads((folder / "manifest.json").read_bytes())
+
+
+def test_a_login_goes_to_the_server_of_the_address_alone(folder: Path, tmp_path: Path) -> None:
+    with guarded(folder) as server:
+        server.away.update(["environment/modaliases.json", "payload/rootfs.tar.zst"])
+        checked = run(server.address, tmp_path)
+        assert checked.modaliases.read_bytes() == (folder / "environment/modaliases.json").read_bytes()
+        assert (server.headers, server.elsewhere.headers) == ({HEADER}, {None})
+        origin = source.open_source(server.address)
+        assert origin.read("manifest.json") == (folder / "manifest.json").read_bytes()
+        assert (origin.read("absent"), origin.size("absent")) == (None, None)
+        assert "p%40ss" not in str(origin)
+
+
+def test_no_fault_has_the_login(folder: Path, tmp_path: Path) -> None:
+    with guarded(folder) as server:
+        trusted = [tmp_path / "builder.pem"]
+        faults = [fault_of(server.address, tmp_path, trusted=trusted, allow_unsigned=False)]
+        faults.append(fault_of(server.address.replace("p%40ss", "hunter2"), tmp_path))
+        (folder / "payload/rootfs.tar.zst").unlink()
+        faults.append(fault_of(server.address, tmp_path))
+        (folder / "environment/modaliases.json").unlink()
+        with pytest.raises(Fault) as caught:
+            source.open_source(server.address).fetch("environment/modaliases.json", tmp_path / "cache")
+        faults.append(caught.value)
+        (folder / "manifest.json").unlink()
+        faults.append(fault_of(server.address, tmp_path))
+    wanted = ["bundle.unsigned", "bundle.unreachable", *["bundle.file_missing"] * 3]
+    assert [fault.id for fault in faults] == wanted
+    assert "The server answers 401" in faults[1].record()["why"]
+    for fault in faults:
+        texts = f"{fault} {fault.record()}"
+        assert f"http://127.0.0.1:{server.port}/gw" in texts
+        assert not [one for one in ("p%40ss", "p@ss", "hunter2", "deploy") if one in texts]
+
+
+@pytest.mark.parametrize("address", [*UNUSABLE, "ftp://deploy:hunter2@127.0.0.1/gw"])
+def test_no_fault_has_the_login_of_an_address_that_leads_nowhere(address: str, tmp_path: Path) -> None:
+    fault = fault_of(address, tmp_path)
+    assert fault.id == "bundle.unreachable"
+    assert not [one for one in SECRETS if one in f"{fault} {fault.record()}"]
+
+
+def test_a_connection_that_breaks_ends_in_a_fault(folder: Path, tmp_path: Path) -> None:
+    """By chunks, an end that comes early is an error of ``http.client`` and none of the system."""
+
+    class Breaking(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"ff\r\nshort")
+            self.close_connection = True
+
+        def log_message(self, *_unused: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Breaking) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        origin = source.open_source(f"http://me:hunter2@127.0.0.1:{server.server_port}/gw")
+        for ask in (lambda: origin.read("a"), lambda: origin.fetch("a", tmp_path)):
+            with pytest.raises(Fault, match="unreachable") as caught:
+                ask()
+            assert "connection broke" in caught.value.record()["why"]
+        server.shutdown()
 
 
 def test_what_travels_is_what_was_checked(folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.ansible_module import run_module
+from ansible.module_utils.common.parameters import remove_values
+from ansible_collections.dualroot.migrate.plugins.module_utils.ansible_module import hide_login, run_module
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults import command
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 
@@ -17,6 +18,9 @@ class Ended(Exception):
 class FakeModule:
     params: dict = {}
     check_mode = False
+
+    def __init__(self):
+        self.no_log_values = set()
 
     def exit_json(self, **result):
         raise Ended("exit", result)
@@ -42,3 +46,14 @@ def test_fault():
     assert result["fault"]["id"] == "command.missing"
     assert result["msg"].startswith("The program sgdisk is not on this system. It is needed")
     assert "changed" not in result
+
+
+def test_a_login_is_struck_out_of_the_arguments_that_a_module_returns():
+    module = FakeModule()
+    hide_login(module, "/var/lib/dualroot/stage")
+    assert module.no_log_values == set()
+    hide_login(module, "https://deploy:hunter2@bundles.example/gw?token=7")
+    returned = {"invocation": {"module_args": {"source": "https://deploy:hunter2@bundles.example/gw?token=7"}}}
+    shown = remove_values(returned, module.no_log_values)["invocation"]["module_args"]["source"]
+    assert "deploy" not in shown and "hunter2" not in shown and "token" not in shown
+    assert "bundles.example/gw" in shown

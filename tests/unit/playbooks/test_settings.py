@@ -150,3 +150,32 @@ def test_lists_of_the_build_may_be_text(said, words):
     for name, template in given.items():
         assert list(render(template, **{f"dualroot_build_{name}": said})) == words
         assert list(render(template, **{f"dualroot_build_{name}": ["a b"]})) == ["a b"]
+
+
+def facts_of(tasks):
+    """Yield every task of a list that sets facts."""
+    for task in tasks:
+        if "ansible.builtin.set_fact" in task:
+            yield task
+        for part in ("block", "rescue", "always"):
+            yield from facts_of(task.get(part, []))
+
+
+def test_the_address_of_a_bundle_is_not_printed_with_its_login():
+    """A fact is printed by -v; what ``bundle_check`` returns has no login."""
+    files = [*REPOSITORY.glob("playbooks/tasks/*.yml"), *REPOSITORY.glob("roles/*/tasks/*.yml")]
+    found = [
+        task
+        for path in files
+        for task in facts_of(load(path))
+        if "dualroot_bundle_url" in task["ansible.builtin.set_fact"]
+    ]
+    assert len(found) == 4
+    for task in found:
+        assert task["no_log"] is True
+        template = task["ansible.builtin.set_fact"]
+        assert list(template) == ["dualroot_bundle_url"]
+        address = "https://deploy:hunter2@bundles.example/gw"
+        for bundle, shown, wanted in ((address, "https://bundles.example/gw", address), ("/srv/gw", "", "")):
+            given = {"dualroot_bundle": bundle, "dualroot_checked": {"url": shown}}
+            assert render(template["dualroot_bundle_url"], **given) == wanted

@@ -8,11 +8,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.dualroot.migrate.plugins.module_utils.address import address_of
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.update import http
+from ansible_collections.dualroot.migrate.plugins.module_utils.update.payload import source_of
+
+from tests.support.guarded_server import HEADER, SECRETS, UNUSABLE, guarded
 
 CONTENT = bytes(range(256)) * 1000
 TAG = '"v1"'
@@ -158,17 +163,6 @@ def test_a_size_that_nobody_says_is_the_servers() -> None:
     assert "does not tell its size" in str(caught.value.record())
 
 
-def test_a_login_travels_in_a_header() -> None:
-    plain, header = http.without_login("https://me:p%40ss@example.com:8443/b?x=1")
-    assert plain == "https://example.com:8443/b?x=1"
-    assert header == "Basic bWU6cEBzcw=="
-    assert http.without_login("http://example.com/b") == ("http://example.com/b", "")
-
-
-def test_the_address_of_a_file_keeps_the_query() -> None:
-    assert http.address_of("https://h/b/?k=1", "payload/root fs.tar") == "https://h/b/payload/root%20fs.tar?k=1"
-
-
 class Handler(BaseHTTPRequestHandler):
     """Breaks every connection after 60,000 bytes; serves ranges."""
 
@@ -208,3 +202,28 @@ def test_the_real_client_tells_for_now_from_for_good(address: str) -> None:
         http.ask_by_python(f"{address}/busy", {})
     with pytest.raises(http.NotUsable, match="404"):
         http.ask_by_python(f"{address}/other", {})
+
+
+def test_a_login_goes_to_the_server_of_the_address_alone(tmp_path: Path) -> None:
+    (tmp_path / "payload").mkdir()
+    (tmp_path / "payload/rootfs.tar.zst").write_bytes(CONTENT)
+    payload = {"file": "payload/rootfs.tar.zst", "size": len(CONTENT)}
+    with guarded(tmp_path) as server:
+        server.away.add("payload/rootfs.tar.zst")
+        source = source_of(server.address, payload)
+        assert read(source) == CONTENT
+        assert (server.headers, server.elsewhere.headers) == ({HEADER}, {None})
+        assert "p%40ss" not in f"{source} {source!r}"
+        wrong = http.Download(server.address.replace("p%40ss", "hunter2") + "/payload/rootfs.tar.zst", 1)
+        with pytest.raises(Fault, match="source_missing") as caught:
+            wrong.open()
+    assert "401" in caught.value.record()["why"] and "hunter2" not in str(caught.value.record())
+
+
+@pytest.mark.parametrize("address", UNUSABLE)
+def test_no_text_has_the_login_of_an_address_that_leads_nowhere(address: str) -> None:
+    source = http.Download(address_of(address, "rootfs.tar.zst"), 1, pauses=(0.0,), sleep=lambda seconds: None)
+    with pytest.raises(Fault, match="source_missing") as caught:
+        source.open()
+    texts = f"{caught.value} {caught.value.record()} {source} {source!r}"
+    assert not [one for one in SECRETS if one in texts]
