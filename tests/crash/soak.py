@@ -131,7 +131,7 @@ def run_case(prepared: Prepared, case: Case, scratch: Path) -> dict[str, Any]:
         applied = states.make(case.recording.base, log, case.point, image, combo.sector_bytes)
         lacks = states.missing(log, case.point, image)
         step = case.recording.steps[case.point.at]
-        moment = _moment(prepared, image, step, folder / "mount")
+        moment = _moment(prepared, image, step, folder / "mount", wiped=case.variables == "wiped")
         if case.variables == "wiped":
             variables: Path | None = recorder.fresh_variables(folder / "wiped")
         else:
@@ -164,7 +164,7 @@ def run_case(prepared: Prepared, case: Case, scratch: Path) -> dict[str, Any]:
     }
 
 
-def _moment(prepared: Prepared, image: Path, step: str, mount: Path) -> str:
+def _moment(prepared: Prepared, image: Path, step: str, mount: Path, *, wiped: bool) -> str:
     """Return who has control in a state, read from the state itself where that is possible."""
     combo, phase = prepared.target.combo, step.split(".")[0]
     if combo.firmware == "bios":
@@ -177,7 +177,9 @@ def _moment(prepared: Prepared, image: Path, step: str, mount: Path) -> str:
             return "new" if combo.lifeboat == "none" else found
         if combo.lifeboat == "none" and phase not in _BEFORE:
             return "unprotected"
-    elif step == "partition.no_return":
+    elif step == "partition.no_return" or (wiped and step == "partition.firmware"):
+        # Without its entries the firmware starts the removable-media path, which is taken a step later. The old system
+        # is whole until then: the table comes next.
         return "return"
     elif phase not in _BEFORE:
         return "hand-over" if step == "seal.switch" else "lifeboat"
