@@ -69,7 +69,7 @@ def judge(target: Target, run: recorder.Run, image: Path, scratch: Path) -> Outc
     if run.end == "held":
         kind, problem = RESCUE, run.reason
     elif run.end == "old":
-        problem = _compared(target.old, read_old(target, image, scratch))
+        problem = old_problem(target, image, scratch)
         kind = BRICK if problem else OLD
     elif run.end == "new":
         problem = new_problem(target, image, scratch)
@@ -77,9 +77,18 @@ def judge(target: Target, run: recorder.Run, image: Path, scratch: Path) -> Outc
     return Outcome(kind, run.seconds, run.stage_two_starts, problem, run.text)
 
 
-def read_old(target: Target, image: Path, scratch: Path) -> dict[str, str]:
-    """Return what the old root file system holds, but for what is the migration's own."""
-    return old_content(target.combo, target.root, image, scratch)
+def old_problem(target: Target, image: Path, scratch: Path) -> str:
+    """Return what is wrong with the old system's files.
+
+    Its kernel here only prints its command line. What a real one does first after a cut in the staging, which writes
+    to the file system that it runs from, is to replay the journal; so that is done for it.
+    """
+    combo, root = target.combo, target.root
+    try:
+        with filesystems.replayed(image, root.start, root.size, combo.fstype, scratch, combo.sector_bytes) as mounted:
+            return _compared(target.old, filesystems.describe(mounted, is_ours))
+    except RuntimeError as error:
+        return f"the old root cannot be read: {error}"
 
 
 def old_content(combo: Combo, root: Place, image: Path, scratch: Path) -> dict[str, str]:

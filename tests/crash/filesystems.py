@@ -16,6 +16,9 @@ from pathlib import Path
 #: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
 UNTOUCHED = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid", "vfat": "ro"}
 
+#: Those with which the system of the image itself would begin: the journal is replayed, nothing else changes.
+REPLAYED = {"ext4": "ro", "xfs": "ro,nouuid"}
+
 #: One mount at a time: a new mount namespace takes every mount along that there is, and a file system that is
 #: unmounted here stays mounted there, so that its image is not what it should be.
 MOUNTS = threading.RLock()
@@ -74,6 +77,13 @@ def let_go_of_others() -> None:
 def read_only(image: Path, offset: int, size: int, fstype: str, at: Path, sector_bytes: int = 512) -> Iterator[Path]:
     """Mount a file system of an image so that not a bit of it changes."""
     with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, UNTOUCHED[fstype]) as root:
+        yield root
+
+
+@contextlib.contextmanager
+def replayed(image: Path, offset: int, size: int, fstype: str, at: Path, sector_bytes: int = 512) -> Iterator[Path]:
+    """Mount a file system of an image as its system does at a start after a power cut."""
+    with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, REPLAYED[fstype]) as root:
         yield root
 
 
