@@ -46,7 +46,8 @@ logged. QEMU then runs the whole of stage two, with the real convert kernel and 
 write to the disk, the firmware's and GRUB's too. A **state** is what a power cut could have left: all
 writes before the last flush, and of those behind it a prefix, a random subset (a disk may lose or
 reorder what was not flushed), or one write torn between two sectors. Each state is written to a disk
-and started.
+and started. One write is never torn: that of the superblock of an old ext4 during the staging, whose
+checksum covers two sectors; every host with ext4 has that risk at every power cut, staged or not.
 
 | class | means |
 |---|---|

@@ -102,9 +102,22 @@ def _points(prepared: Prepared, recording: Recording, seed: int, wanted: int, st
     """Of stage two, two thirds that see every step, and a third that falls anywhere."""
     disk = prepared.target.layout.disk_bytes
     if recording.name == "stage-one":
-        return states.points(recording.log, recording.steps, seed, staging, disk)
+        found = states.points(recording.log, recording.steps, seed, staging, disk)
+        return list(dict.fromkeys(_without_torn_superblock(prepared, recording, point) for point in found))
     chosen = states.points(recording.log, recording.steps, seed, wanted - wanted // 3, disk)
     return list(dict.fromkeys([*chosen, *states.anywhere(recording.log, seed, wanted // 3)]))
+
+
+def _without_torn_superblock(prepared: Prepared, recording: Recording, point: Point) -> Point:
+    """Let a write of the old ext4's superblock be there or not, but not in part.
+
+    Its checksum covers two sectors, and without it nothing mounts the file system, not even to replay its journal.
+    Every host with ext4 has that risk at a power cut, for whatever it was that wrote to the file system.
+    """
+    entry, superblock = recording.log.entries[point.at], prepared.target.root.start + 1024
+    covers = entry.offset <= superblock < entry.offset + entry.length
+    is_torn = point.kind == "torn" and prepared.target.combo.fstype == "ext4" and covers
+    return Point(point.at, "prefix") if is_torn else point
 
 
 def second_cuts(prepared: Prepared, seed: int, wanted: int) -> Iterator[Case]:
