@@ -110,7 +110,7 @@ def _dispatch(context: Context) -> Iterator[Finding]:
     layout = context.layout
     if layout is None:
         return
-    partition = next(part for part in layout["partitions"] if part["id"] == layout["dispatch"])
+    partition = {part["id"]: part for part in layout["partitions"]}[layout["dispatch"]]
     size = int(partition["sectors"]) * int(layout["sector_bytes"])
     needed = dispatch_bytes(context.manifest, lifeboat=context.berth is not None and context.berth.used)
     room = ext4_room(size)
