@@ -319,6 +319,9 @@ def _converse(argv: Sequence[str], keys: Callable[[str], bytes]) -> str:
                     raise subprocess.TimeoutExpired(argv, BOOT_SECONDS, text)
                 with contextlib.suppress(BrokenPipeError):
                     process.stdin.write(keys(text))
+            status = process.wait(BOOT_SECONDS)
         finally:
             process.kill()
+    if status:
+        raise subprocess.CalledProcessError(status, argv, text)
     return _SEQUENCE.sub("", text).replace("\r", "")
