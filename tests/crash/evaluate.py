@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,16 +84,17 @@ def old_problem(target: Target, image: Path, scratch: Path) -> str:
     Its kernel here only prints its command line. What a real one does first after a cut in the staging, which writes
     to the file system that it runs from, is to replay the journal; so that is done for it.
     """
-    combo, root = target.combo, target.root
     try:
-        with filesystems.replayed(image, root.start, root.size, combo.fstype, scratch, combo.sector_bytes) as mounted:
-            return _compared(target.old, filesystems.describe(mounted, is_ours))
+        return _compared(target.old, old_content(target.combo, target.root, image, scratch, filesystems.REPLAYED))
     except RuntimeError as error:
         return f"the old root cannot be read: {error}"
 
 
-def old_content(combo: Combo, root: Place, image: Path, scratch: Path) -> dict[str, str]:
-    where = filesystems.read_only(image, root.start, root.size, combo.fstype, scratch, combo.sector_bytes)
+def old_content(
+    combo: Combo, root: Place, image: Path, scratch: Path, options: Mapping[str, str] = filesystems.UNTOUCHED
+) -> dict[str, str]:
+    """Return what the old root file system holds, but for what is the migration's own."""
+    where = filesystems.read_only(image, root.start, root.size, combo.fstype, scratch, combo.sector_bytes, options)
     with where as mounted:
         return filesystems.describe(mounted, is_ours)
 

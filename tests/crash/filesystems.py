@@ -10,7 +10,7 @@ import os
 import stat
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 #: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
@@ -74,16 +74,17 @@ def let_go_of_others() -> None:
 
 
 @contextlib.contextmanager
-def read_only(image: Path, offset: int, size: int, fstype: str, at: Path, sector_bytes: int = 512) -> Iterator[Path]:
-    """Mount a file system of an image so that not a bit of it changes."""
-    with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, UNTOUCHED[fstype]) as root:
-        yield root
-
-
-@contextlib.contextmanager
-def replayed(image: Path, offset: int, size: int, fstype: str, at: Path, sector_bytes: int = 512) -> Iterator[Path]:
-    """Mount a file system of an image as its system does at a start after a power cut."""
-    with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, REPLAYED[fstype]) as root:
+def read_only(
+    image: Path,
+    offset: int,
+    size: int,
+    fstype: str,
+    at: Path,
+    sector_bytes: int = 512,
+    options: Mapping[str, str] = UNTOUCHED,
+) -> Iterator[Path]:
+    """Mount a file system of an image to read it: so that not a bit changes, or with its journal ``REPLAYED``."""
+    with loop(image, offset, size, sector_bytes) as device, mounted(device, at, fstype, options[fstype]) as root:
         yield root
 
 
