@@ -199,19 +199,22 @@ def served(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-@pytest.mark.parametrize("program", ["curl", "python"])
+@pytest.fixture(params=["curl", "python"])
+def program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What downloads: curl, or Python alone, as on a host without it."""
+    if request.param == "python":
+        monkeypatch.setattr(CommandRunner, "SEARCH_PATH", "/none")
+    elif shutil.which("curl") is None:
+        pytest.skip("needs curl")
+
+
+@pytest.mark.usefixtures("program")
 @pytest.mark.parametrize("partial", [b"", b"pay"])
-def test_download(
-    served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, partial: bytes
-) -> None:
+def test_download(served: tuple[Path, str], tmp_path: Path, partial: bytes) -> None:
     folder, address = served
     content = os.urandom(3 << 20)
     (folder / "x y").mkdir()
     (folder / "x y/payload").write_bytes(content)
-    if program == "python":
-        monkeypatch.setattr(CommandRunner, "SEARCH_PATH", "/none")
-    elif shutil.which("curl") is None:
-        pytest.skip("needs curl")
     artefact = fetch.Artefact("x y/payload", tmp_path / "payload", hashlib.sha256(content).hexdigest(), len(content))
     if partial:
         (tmp_path / "payload.part").write_bytes(partial)
@@ -223,18 +226,12 @@ def test_download(
     assert caught.value.id == "boot.source_missing" and "404" in caught.value.record()["why"]
 
 
-@pytest.mark.parametrize("program", ["curl", "python"])
-def test_a_login_goes_to_the_server_of_the_address_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str
-) -> None:
+@pytest.mark.usefixtures("program")
+def test_a_login_goes_to_the_server_of_the_address_alone(tmp_path: Path) -> None:
     content = os.urandom(1 << 20)
     served = tmp_path / "served"
     served.mkdir()
     (served / "payload").write_bytes(content)
-    if program == "python":
-        monkeypatch.setattr(CommandRunner, "SEARCH_PATH", "/none")
-    elif shutil.which("curl") is None:
-        pytest.skip("needs curl")
     artefact = fetch.Artefact("payload", tmp_path / "payload", hashlib.sha256(content).hexdigest(), len(content))
     with guarded(served) as server:
         server.away.add("payload")
