@@ -133,34 +133,35 @@ has_address6() {
     grep -is "^$1 " "$proc/net/if_inet6" | grep -Eqv '^([^ ]+ +){4}.[89a-f] '
 }
 
-# interfaces NAME=MAC: what bears this name or this hardware address; a bridge or bond has that of its first port.
+# interfaces NAME=MAC...: what bears such a name or hardware address; a bridge or bond has that of its first port.
 interfaces() {
-    for path in "$sys"/class/net/*; do
-        name=${path##*/}
-        if [ "$name" = "${1%%=*}" ]; then
-            echo "$name"
-        elif [ -n "${1#*=}" ] && [ "$(cat "$path/address" 2>/dev/null)" = "${1#*=}" ]; then
-            echo "$name"
-        fi
+    for one; do
+        for path in "$sys"/class/net/*; do
+            name=${path##*/}
+            if [ "$name" = "${one%%=*}" ]; then
+                echo "$name"
+            elif [ -n "${one#*=}" ] && [ "$(cat "$path/address" 2>/dev/null)" = "${one#*=}" ]; then
+                echo "$name"
+            fi
+        done
     done
 }
 
 # An interface that was given an address has a route; 169.254.0.0/16, backwards, is what it takes when nobody answers.
 has_lease() {
-    for one in $leases; do
-        for interface in $(interfaces "$one"); do
-            grep -Es "^$interface	" "$proc/net/route" | grep -Eqv "^$interface	0000FEA9	" && return 0
-        done
+    # Unquoted: a list, of words without blanks.
+    # shellcheck disable=SC2086
+    for interface in $(interfaces $leases); do
+        grep -Es "^$interface	" "$proc/net/route" | grep -Eqv "^$interface	0000FEA9	" && return 0
     done
     return 1
 }
 
 # Scope 00 is a global address; the last column is the interface.
 has_lease6() {
-    for one in $leases6; do
-        for interface in $(interfaces "$one"); do
-            grep -Eqs "^[0-9a-f]+ [0-9a-f]+ [0-9a-f]+ 00 [0-7].  *$interface\$" "$proc/net/if_inet6" && return 0
-        done
+    # shellcheck disable=SC2086
+    for interface in $(interfaces $leases6); do
+        grep -Eqs "^[0-9a-f]+ [0-9a-f]+ [0-9a-f]+ 00 [0-7].  *$interface\$" "$proc/net/if_inet6" && return 0
     done
     return 1
 }
