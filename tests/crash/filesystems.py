@@ -12,12 +12,13 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 #: Mount options that neither write nor replay a journal: what is on the blocks is what counts.
-UNTOUCHED = {"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid", "vfat": "ro"}
+UNTOUCHED = MappingProxyType({"ext4": "ro,noload", "xfs": "ro,norecovery,nouuid", "vfat": "ro"})
 
 #: Those with which the system of the image itself would begin: the journal is replayed, nothing else changes.
-REPLAYED = {"ext4": "ro", "xfs": "ro,nouuid"}
+REPLAYED = MappingProxyType({"ext4": "ro", "xfs": "ro,nouuid"})
 
 #: One mount at a time: a new mount namespace takes every mount along that there is, and a file system that is
 #: unmounted here stays mounted there, so that its image is not what it should be.
