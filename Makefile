@@ -65,9 +65,10 @@ types: $(INSTALLED)
 # Whole playbooks with scripted hosts take longer than all the rest, so they run with the machines.
 PLAYBOOKS = tests/tools/test_restore_playbooks.py tests/tools/test_slot_playbooks.py
 
-# One worker for each processor; machines are not tested this way, for each of them keeps one busy.
+# Two workers for each processor: half of the time goes into waiting for a disk or a program. Machines are not
+# tested this way, for each of them keeps one busy.
 unit: $(INSTALLED)
-	$(PYTEST) -n auto --dist loadgroup tests/unit tests/tools $(addprefix --ignore=,$(PLAYBOOKS))
+	$(PYTEST) -n $$((2 * $$(nproc))) tests/unit tests/tools $(addprefix --ignore=,$(PLAYBOOKS))
 
 # The oldest ansible-core that is promised runs the same unit tests.
 unit-2.18: $(INSTALLED)

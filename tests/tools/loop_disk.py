@@ -90,8 +90,9 @@ def _writes(device: str) -> tuple[int, int]:
     return int(fields[4]), int(fields[8])
 
 
-def is_sound(disk: LoopDisk, kind: str) -> bool:
-    """Tell whether the file system's own checker, after unmounting, finds nothing wrong."""
+def complaints(disk: LoopDisk, kind: str) -> str:
+    """Return what the file system's own checker says, after unmounting, if it finds anything wrong; else nothing."""
     with loop_device(disk.image, disk.start, "--read-only") as device:
         argv = ["e2fsck", "-fn", device] if kind == "ext4" else ["xfs_repair", "-n", device]
-        return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return f"{argv[0]} ended with {done.returncode}: {done.stdout}" if done.returncode else ""

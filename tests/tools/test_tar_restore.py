@@ -36,7 +36,7 @@ def pack(source: Path, archive: Path, packer: list[str] | None = None, *options:
 def tree(tmp_path: Path) -> Path:
     root = tmp_path / "tree"
     (root / "usr/bin").mkdir(parents=True)
-    (root / "usr/bin/tool").write_bytes(os.urandom(3 << 20))
+    (root / "usr/bin/tool").write_bytes(os.urandom(1 << 20))
     (root / "usr/bin/tool").chmod(0o4755)
     os.link(root / "usr/bin/tool", root / "usr/bin/second")
     (root / "bin").symlink_to("usr/bin")
@@ -46,8 +46,8 @@ def tree(tmp_path: Path) -> Path:
     (root / ("long-" + "n" * 120)).write_text("long name\n")
     (root / "umlaut-ü").write_text("é\n")
     with open(root / "sparse", "wb") as stream:
-        stream.truncate(64 << 20)
-        stream.seek(32 << 20)
+        stream.truncate(16 << 20)
+        stream.seek(8 << 20)
         stream.write(b"island")
     return root
 
@@ -94,7 +94,7 @@ def test_restores_a_tree(tree: Path, target: Path, tmp_path: Path, suffix: str, 
     assert (target / "usr/bin/tool").stat().st_mode & 0o7777 == 0o4755
     assert os.readlink(target / "etc/mtab") == "../proc/self/mounts"
     assert os.readlink(target / "etc/absolute") == "/usr/bin/tool"
-    assert (target / "sparse").stat().st_size == 64 << 20
+    assert (target / "sparse").stat().st_size == 16 << 20
     if style != "ustar":
         assert (target / "sparse").stat().st_blocks * 512 < 1 << 20
     assert marker.read(target) == marker.Marker("complete", digest)
@@ -297,8 +297,8 @@ def test_restores_from_scattered_extents_of_a_disk(tree: Path, target: Path, tmp
     digest = pack(tree, archive, ["zstd", "-q"])
     content = archive.read_bytes()
     half = len(content) // 2 // BLOCK * BLOCK
-    part = Part("payload", len(content), digest, (Extent(64 << 20, half), Extent(8 << 20, half + 2 * BLOCK)))
-    node.write_bytes(b"\xff" * (80 << 20))
+    part = Part("payload", len(content), digest, (Extent(16 << 20, half), Extent(8 << 20, half + 2 * BLOCK)))
+    node.write_bytes(b"\xff" * (32 << 20))
     write_part(node, part, [content])
     seen: list[tuple[int, int]] = []
     payload = Order(PackedPart(str(node), part), target, sha256=digest)
@@ -311,7 +311,7 @@ def test_restores_from_scattered_extents_of_a_disk(tree: Path, target: Path, tmp
     # The digest is looked at on the way, whatever was checked before.
     marker.write(target, marker.Marker(marker.INCOMPLETE, digest))
     with node.open("r+b") as file:
-        file.seek((64 << 20) + half // 2)
+        file.seek((16 << 20) + half // 2)
         file.write(b"damaged")
     with pytest.raises(Fault) as caught:
         restore(CommandRunner(), payload)
