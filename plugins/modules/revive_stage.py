@@ -19,7 +19,8 @@ description:
 options:
   state:
     description:
-      - V(armed) stages and arms, V(disarmed) takes everything back.
+      - V(armed) stages and arms, V(disarmed) takes everything back. Slot B, which is given up for a lifeboat, is then
+        made again, empty.
     type: str
     choices: [armed, disarmed]
     default: armed

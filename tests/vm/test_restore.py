@@ -20,6 +20,10 @@ from .test_keep_old import data_hash
 #: Table, boot code, and GRUB's core image behind it.
 _FIRST_MIB = "head -c 1048576 /dev/vda | sha256sum"
 _SHAPE = "dumpe2fs -h /dev/vda1 2>/dev/null | grep -E '^(Filesystem (UUID|volume name)|Block|Inode (count|size))'"
+#: What `commit` has made beside slot A, without the UUIDs of LVM, which are new each time.
+_SLOTS = "lsblk -rno NAME,SIZE,TYPE,PARTUUID /dev/vda; vgs --noheadings -o vg_name,pv_count"
+#: As short as a plan may say it.
+_GO_SECONDS = 30
 #: From the order to restart to the middle of the phase restore, under emulation on a busy machine.
 _MIDDLE_SECONDS = 900.0
 
@@ -158,3 +162,47 @@ def test_without_a_lifeboat_the_archive_is_held_in_memory(converted: Converted) 
     outcome = host.play("restore")
     assert outcome.returncode == 0, outcome.output[-4000:]
     assert "Every host is what it should be already" in outcome.output
+
+
+@soak
+def test_a_restore_that_ends_before_its_first_write_gives_slot_b_back(converted: Converted) -> None:
+    host = converted.host
+    since = converted.start()
+    shape = _sudo(host, _SLOTS)
+    assert "VB" in shape
+
+    # Stage two cannot be reached: it waits for the go, gives up, and slot A starts again.
+    controller = Controller(host, "restore", dualroot_consent=1, dualroot_go_timeout=_GO_SECONDS)
+    _end_without_a_go(host, since)
+    outcome = controller.outcome()
+    assert outcome.result(host.name)["fault"]["id"] == "stage_two.no_go", outcome.output[-6000:]
+    assert _sudo(host, _SLOTS) == shape
+
+    # The same without a controller that lives to see it.
+    since = len(host.machine.console())
+    controller = Controller(host, "restore", dualroot_consent=1, dualroot_go_timeout=_GO_SECONDS)
+    _end_without_a_go(host, since, controller)
+    assert "VB" not in _sudo(host, _SLOTS)
+    outcome = host.play("disarm")
+    assert outcome.returncode == 0, outcome.output[-6000:]
+    assert _sudo(host, _SLOTS) == shape
+    said = _sudo(host, "dualroot-slot status")
+    assert "slot b made" in said, said
+
+    # Nothing is left to take back, and there is room for an update.
+    outcome = host.play("disarm")
+    assert outcome.returncode == 0 and "changed=0" in outcome.output, outcome.output[-4000:]
+    assert _sudo(host, "ls /boot/dispatch /var/lib/dualroot | grep -cE '^(restore|stage)$' || true").strip() == "0"
+
+
+def _end_without_a_go(host: Host, since: int, controller: Controller | None = None) -> None:
+    """Cut stage two off, kill its controller if there is to be none, and wait for slot A."""
+    machine = host.machine
+    machine.wait_for_console("dualroot: attach", _MIDDLE_SECONDS, since)
+    machine.forward_ssh(False)
+    if controller is not None:
+        assert controller.kill()
+    machine.wait_for_console(f"{host.name} login:", _MIDDLE_SECONDS, machine.console().rindex("dualroot: attach"))
+    machine.forward_ssh(True)
+    if controller is not None:
+        machine.wait_for_ssh()

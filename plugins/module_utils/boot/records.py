@@ -32,7 +32,7 @@ LAYOUT = "layout.json"
 
 #: A bundle of this project, or the old system of the host, kept until ``commit``.
 KINDS = ("bundle", "old")
-EVENTS = ("installed", "good", "bad", "fell_back", "rolled_back", "restarted", "removed", "restored")
+EVENTS = ("installed", "good", "bad", "fell_back", "rolled_back", "restarted", "removed", "made", "restored")
 OUTCOMES_KEPT = 200
 #: Characters of a reason: it is one line of a table, the logs have the rest.
 REASON_LENGTH = 300

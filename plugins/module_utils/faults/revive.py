@@ -151,8 +151,16 @@ SLOT_B_GOES = FaultKind(
     phase="revive",
     what="Slot B is given up before the host is restarted",
     why="The lifeboat lies in its place ({size} at the end of it): a power cut starts it, and the restore goes on.",
-    how="Nothing to do. Should the restore end before its first write, the host stays on slot A alone: run restore "
-    "again.",
+    how="Nothing to do. Should the restore end before its first write, slot B is made again, empty: by this run, or by "
+    "the playbook disarm.",
+)
+SLOT_B_NOT_MADE = FaultKind(
+    id="revive.slot_b_not_made",
+    phase="revive",
+    what="Slot B cannot be made again: {problem}",
+    why="It was given up for the lifeboat of a restore. Slot A runs and is well, but there is no room for an update.",
+    how="Put the layout of the plan.json of the host's migration (in the report folder) back to "
+    "/boot/dispatch/layout.json on the host (owner root, mode 0644), then run the playbook disarm.",
 )
 LIFEBOAT_LEFT_OUT = FaultKind(
     id="revive.lifeboat_left_out",
@@ -214,6 +222,7 @@ KINDS = (
     NO_LIFEBOAT,
     LIFEBOAT_LEFT_OUT,
     SLOT_B_GOES,
+    SLOT_B_NOT_MADE,
     EVERYTHING_GOES,
     PIECE_DAMAGED,
     NOT_REVIVED,

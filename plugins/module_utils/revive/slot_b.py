@@ -1,21 +1,25 @@
 # Copyright: the dualroot.migrate authors
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Give slot B up, so that the lifeboat has room: the reverse of what ``commit`` has made.
+"""Give slot B up, so that the lifeboat has room: the reverse of what ``commit`` has made; and make it again.
 
-Slot A runs and stays as it is. No playbook makes slot B again: a restore that has gone so far is to be made.
+Slot A runs and stays as it is. A restore that is taken back, or ends before its first write, leaves no host without
+room for its next update.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from ..boot import slots
+from ..boot import records, slots
 from ..disk import sysfs, table
 from ..disk.gpt import Gpt
 from ..disk.nodes import partition_node
+from ..faults import revive as kinds
+from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout, ResolvedPartition, is_due
 from ..runner import Runner
-from ..volumes import lvm
+from ..verify.look import find_disk
+from ..volumes import apply, lvm
 
 SLOT = "b"
 REASON = "given up for the lifeboat of a restore"
@@ -26,6 +30,35 @@ def give_up(runner: Runner, node: str, layout: ResolvedLayout, run_id: str, disp
     wish = slots.Wish(slot=SLOT, state="empty", event="removed", reason=REASON, run_id=run_id)
     slots.mark(runner, wish, dispatch)
     remove(runner, node, layout)
+
+
+def is_given_up(dispatch: Path = slots.DISPATCH) -> bool:
+    """Tell whether giving slot B up is the last that happened to it."""
+    last = _last_told(dispatch)
+    return last is not None and (last.event, last.reason) == ("removed", REASON)
+
+
+def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROOT) -> None:
+    """Make on the disk what ``commit`` made there, by the layout that the host keeps; slot B stays empty.
+
+    A second time completes what a cut has left. Raises ``revive.slot_b_not_made`` and the faults of table and volumes.
+    """
+    document = records.layout(dispatch)
+    if not document:
+        raise Fault(kinds.SLOT_B_NOT_MADE, problem="the host does not keep its layout")
+    layout = ResolvedLayout.from_document(document)
+    node = find_disk(layout.disk_guid, root)
+    if not node:
+        raise Fault(kinds.SLOT_B_NOT_MADE, problem=f"no disk has the partition table {layout.disk_guid}")
+    table.apply_table(runner, node, table.target(layout, "commit"), root=root)
+    apply.ensure(runner, node, layout, "commit", root=root)
+    last = _last_told(dispatch)
+    with slots.writable(runner, dispatch):
+        records.tell(dispatch, SLOT, last.run_id if last else "", "made", "the restore was taken back")
+
+
+def _last_told(dispatch: Path) -> records.Outcome | None:
+    return next((one for one in reversed(records.read_outcomes(dispatch)) if one.slot == SLOT), None)
 
 
 def remove(runner: Runner, node: str, layout: ResolvedLayout, root: Path = sysfs.ROOT) -> None:

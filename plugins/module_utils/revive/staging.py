@@ -198,6 +198,8 @@ def disarm(
         changes.append(Change("one-shot", str(folder / once.ONCE)))
     if text != once.without_entry(text):
         changes.append(Change("entry", str(config)))
+    if slot_b.is_given_up(dispatch):
+        changes.append(Change("slot", slot_b.SLOT))
     changes += [Change("folder", str(path)) for path in (folder, directory) if path.is_dir()]
     if dry or not changes:
         return changes
@@ -210,6 +212,9 @@ def disarm(
         shutil.rmtree(folder, ignore_errors=True)
         settle(dispatch)
     release(runner, directory.parent, directory)
+    # Before the staging directory goes, by which the playbook knows that there is something to take back.
+    if slot_b.is_given_up(dispatch):
+        slot_b.make(runner, dispatch)
     fetch.shred(directory / CAPTURE)
     shutil.rmtree(directory, ignore_errors=True)
     sync_directory(directory.parent)

@@ -8,7 +8,7 @@ import hashlib
 import json
 
 import pytest
-from ansible_collections.dualroot.migrate.plugins.module_utils.boot import slots
+from ansible_collections.dualroot.migrate.plugins.module_utils.boot import records, slots
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import stow
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat.model import Extent
@@ -125,6 +125,26 @@ def test_disarming_leaves_the_dispatcher_as_it_was(place):
     assert place.config.read_text() == CONFIG
     assert not (place.dispatch / "restore").exists() and not place.stage.exists()
     assert staging.disarm(runner, place.dispatch, place.stage) == []
+
+
+def test_slot_b_is_made_again_before_the_staging_directory_goes(place, monkeypatch):
+    place.staging().apply()
+    records.tell(place.dispatch, "b", "r1", "removed", staging.slot_b.REASON)
+
+    def fail(runner, dispatch):
+        assert place.stage.is_dir() and not (place.dispatch / "restore").exists()
+        raise OSError("a disk that takes no writes")
+
+    monkeypatch.setattr(staging.slot_b, "make", fail)
+    with pytest.raises(OSError):
+        staging.disarm(FakeRunner(), place.dispatch, place.stage)
+    # By this directory the playbook knows that there is something to take back.
+    assert place.stage.is_dir() and not staging.is_armed(place.dispatch)
+
+    made = []
+    monkeypatch.setattr(staging.slot_b, "make", lambda runner, dispatch: made.append(dispatch))
+    assert whats(staging.disarm(FakeRunner(), place.dispatch, place.stage)) == ["slot", "folder"]
+    assert made == [place.dispatch] and not place.stage.exists()
 
 
 def test_the_lifeboat_lies_in_the_place_of_slot_b(place, tmp_path, monkeypatch):
