@@ -17,9 +17,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from ansible_collections.dualroot.migrate.plugins.module_utils import address, shape
 from ansible_collections.dualroot.migrate.plugins.module_utils import journal as journals
-from ansible_collections.dualroot.migrate.plugins.module_utils import shape
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import dispatcher, slot_state
 from ansible_collections.dualroot.migrate.plugins.module_utils.bundle import manifest
 from ansible_collections.dualroot.migrate.plugins.module_utils.capture import (
@@ -317,6 +318,39 @@ def journal_run(given: bytes) -> object:
     return entries
 
 
+# --- the address of a bundle -----------------------------------------------------------------------
+
+
+def address_seeds() -> list[bytes]:
+    return [
+        b"https://gw:p%40ss@bundles.example.com:8443/va/1.2?token=abc#part",
+        b"http://user@[2001:db8::1]/va",
+        b"HTTPS://a:b%2Fc@192.0.2.1/d",
+        b"http://bundles.example.com/va",
+    ]
+
+
+def address_run(given: bytes) -> object:
+    """Nothing of a login is shown, whether or not the address can be used; what can be used keeps its login."""
+    source = given.decode("utf-8", "surrogateescape")
+    secrets = address.secrets_of(source)
+    must(not any(secret in address.shown(source) for secret in secrets), "a secret is shown")
+    try:
+        plain, login = address.without_login(source)
+    except address.BadAddress as error:
+        # As bundle.source says it, which would ask a server for every other input.
+        fault = Fault(bundle_kinds.UNREACHABLE, bundle=address.shown(source), file="manifest.json", reason=str(error))
+        must(not any(secret in text for secret in secrets for text in fault.record().values()), "a fault has a secret")
+        raise fault from error
+    must("@" not in urlsplit(plain).netloc, "a login is left in the address")
+    must(not login or b":" in login, "a login has no colon")
+    must(address.authorization(login).isascii(), "a header is no ASCII")
+    below, again = address.without_login(address.address_of(source, "manifest.json"))
+    must(again == login, "a file of the bundle has another login")
+    must(below.partition("?")[0].endswith("/manifest.json"), "a file of the bundle lies elsewhere")
+    return plain
+
+
 def clean_up() -> None:
     """Remove what the targets left in memory file systems."""
     if _state_folder.cache_info().currsize:
@@ -354,6 +388,14 @@ _ALL = (
         disk_journal_run,
         frozenset({"lifeboat.journal"}),
         whole=frozenset({"lifeboat.journal"}),
+        raw=True,
+    ),
+    Target(
+        "address",
+        address_seeds,
+        address_run,
+        frozenset({bundle_kinds.UNREACHABLE.id}),
+        whole=frozenset({bundle_kinds.UNREACHABLE.id}),
         raw=True,
     ),
     Target("journal", journal_seeds, journal_run, frozenset(), raw=True),
