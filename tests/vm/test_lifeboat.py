@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import cpio
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.work import PATIENCE
 
 from tests.lab.bundles import build_bundle
 from tests.support import matrix
@@ -26,6 +27,8 @@ MIB = 1 << 20
 LONG_SECONDS = 2400.0
 #: A tool that never ends, in place of the one that makes file systems.
 HANGING = b"#!/bin/sh\nexec sleep 86400\n"
+#: One that fails until the machine restarts, as a controller does that wants a reset.
+FAILING = b"#!/bin/sh\necho no answer >&2\nexit 1\n"
 
 
 def _cut(host: Host, line: str, seconds: float) -> None:
@@ -123,6 +126,40 @@ def test_a_hang_is_ended_by_the_watchdog(start_host: StartHost, tool: str, outco
         assert "11.11" in machine.ssh("cat /etc/debian_version")
     kind = "RESUME" if outcome_wanted == "converted" else "OLD"
     matrix.record(f"hang in stage two: {tool.rpartition('/')[2]}", kind, f"console: {stuck[1]}", "virtual machine")
+
+
+@soak
+def test_a_step_that_only_a_restart_mends(start_host: StartHost) -> None:
+    host = start_host(memory_mib=1024)
+    machine = host.machine
+    with (
+        before_stage_two(host) as migration,
+        disk_content.changed(machine.disk, machine.folder) as root,
+        # Behind the host's own part, so that it wins over the environment's. The lifeboat has the part as it was.
+        (root / "boot/dualroot/host.cpio").open("ab") as file,
+    ):
+        since = len(machine.console())
+        file.write(_executable(cpio.pack({"usr/sbin/mkfs.ext4": FAILING})))
+    outcome = migration.outcome()
+    assert outcome.returncode != 0
+    assert outcome.result(host.name)["fault"]["phase"] == "volumes", outcome.output[-4000:]
+    assert "no answer" in outcome.output
+
+    # Nobody comes.
+    machine.wait_for_console("nobody came: begins again from the lifeboat", 2 * PATIENCE, since)
+    machine.wait_for_console("the new system starts next", LONG_SECONDS, since)
+    machine.wait_for_console(
+        f"{host.name} login:", LONG_SECONDS, machine.console().rindex("the new system starts next")
+    )
+    machine.wait_for_ssh()
+    outcome = host.play("migrate", dualroot_consent=1)
+    assert outcome.returncode == 0, outcome.output[-4000:]
+    result = outcome.result(host.name)
+    assert (result["outcome"], result["fault"], result["resumed"]) == ("converted", None, 1)
+    assert machine.console()[since:].count("goes on from the lifeboat") == 1
+    assert "trixie" in machine.ssh("cat /etc/os-release")
+    proof = "console: nobody came, begins again from the lifeboat"
+    matrix.record("a step fails until the machine restarts", "RESUME", proof, "virtual machine")
 
 
 def _executable(archive: bytes) -> bytes:

@@ -129,8 +129,8 @@ HOLDING = FaultKind(
     phase="convert",
     what="Stage two stopped at {step} after the point of no return and holds the host there",
     why="A step failed three times; the old system may be gone, so stage two keeps its SSH up and waits for a person.",
-    how="Log in to the host with the usual address, user and key, read /run/dualroot/log, mend the "
-    "cause, then "
+    how="Log in to the host with the usual address, user and key, `touch /run/dualroot/hold` (else it starts again "
+    "from its lifeboat after a quarter of an hour), read /run/dualroot/log, mend the cause, then "
     "`touch /run/dualroot/retry`; run the playbook again to attach to it.",
 )
 IN_RECOVERY = FaultKind(

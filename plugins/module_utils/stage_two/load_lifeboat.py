@@ -37,6 +37,13 @@ def run(work: Work, lifeboat: Lifeboat) -> None:
     work.step("boot_path", lambda: _prepare(work, lifeboat))
 
 
+def verify(work: Work, lifeboat: Lifeboat) -> None:
+    """Raise unless everything that a start from the lifeboat reads can be read back; nothing is written."""
+    for name in _CHECKED:
+        work.parts.verify_part(work.node, lifeboat.part(name), work.status.progress)
+    _compare_host(work, lifeboat.part("host"))
+
+
 def require_memory(work: Work, files: int) -> None:
     """Raise ``stage_two.too_little_ram`` unless there is room for ``files`` bytes and the work itself."""
     work.machine.spare_memory()
@@ -76,6 +83,10 @@ def _check_host(work: Work, lifeboat: Lifeboat) -> None:
     part = lifeboat.part("host")
     if in_swap(work, part):
         work.parts.write_part(work.node, part, _padded(_staged(work, part), part.size))
+    _compare_host(work, part)
+
+
+def _compare_host(work: Work, part: Part) -> None:
     content = work.parts.read_part(work.node, part)
     for name in _HOST_FILES:
         if (work.machine.places.configuration / name).read_bytes() not in content:

@@ -15,6 +15,7 @@ from ..shape import parse
 from . import (
     attach,
     await_go,
+    begin_again,
     boot,
     configure,
     load,
@@ -32,7 +33,7 @@ from .await_go import Rehearsed
 from .machine import Machine
 from .parts import Parts
 from .status import Status
-from .work import Stopped, Work, fault_record
+from .work import BeginsAgain, Stopped, Work, fault_record
 
 if TYPE_CHECKING:
     from ..lifeboat.model import Lifeboat
@@ -98,6 +99,9 @@ def _make(work: Work) -> int:
         return 1
     except Rehearsed:
         returning.go_back(work, None)
+        return 0
+    except BeginsAgain:
+        returning.restart(machine, work.status)
         return 0
     machine.wait_for(machine.places.run / "seen", seal.SEEN_SECONDS)
     work.status.stop_sampling()
@@ -166,7 +170,11 @@ def prepare(machine: Machine, parts: Parts) -> Work:
     resolved = parts.layout(plan["layout"])
     status = Status(machine, plan["run_id"], plan["mode"], plan["digest"])
     journal = Journal(machine.places.run / "journal.jsonl", machine.clock)
-    return Work(machine, parts, status, journal, plan, capture, resolved, _lifeboat(machine, parts, plan))
+    lifeboat = _lifeboat(machine, parts, plan)
+    work = Work(machine, parts, status, journal, plan, capture, resolved, lifeboat)
+    if lifeboat is not None:
+        work.begin_again = lambda: begin_again.run(work, lifeboat)
+    return work
 
 
 def _lifeboat(machine: Machine, parts: Parts, plan: Mapping[str, Any]) -> Lifeboat | None:

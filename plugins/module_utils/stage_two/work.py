@@ -35,6 +35,8 @@ REACH_PAUSE = 60.0
 #: Seconds after which a start from the lifeboat looks for its disk again by itself: a controller may come back,
 #: and nothing was written in that phase.
 LOOK_AGAIN = 300.0
+#: Seconds after which a start that nobody has helped begins again from the lifeboat: time for a person to log in.
+PATIENCE = 900.0
 #: Kinds of errors whose text is about names and files, never about the content of a document.
 _TELLING = (OSError, KeyError, AttributeError, TypeError, ImportError)
 
@@ -45,6 +47,10 @@ class Stopped(Exception):
     def __init__(self, record: Mapping[str, str]) -> None:
         self.record = dict(record)
         super().__init__(record["id"])
+
+
+class BeginsAgain(Exception):
+    """The machine restarts after the point of no return, and the lifeboat starts."""
 
 
 class Work:
@@ -72,6 +78,8 @@ class Work:
         self.lifeboat = lifeboat
         #: What of being reachable did not work and was left out; tried again while a person is waited for.
         self.unreachable: dict[str, Callable[[], None]] = {}
+        #: Raises ``BeginsAgain`` where a restart leads back to this step; none where there is no lifeboat.
+        self.begin_again: Callable[[], None] | None = None
         #: The disk's node, known from ``attach`` on.
         self.node = ""
         self._done = finished(journal.entries)
@@ -127,7 +135,8 @@ class Work:
         """Make one step; ``always`` also where an earlier start of the program finished it.
 
         Raises ``Stopped`` before the point of no return. After it, the step is tried again, and the
-        machine is held for a person where that does not help; it never gives up.
+        machine is held for a person where that does not help; it never gives up. Raises ``BeginsAgain`` where
+        nobody came and a restart is safe.
         """
         phase = self.status.phase
         if not always and self.is_done(name):
@@ -150,13 +159,26 @@ class Work:
                 if not self.past_return:
                     raise Stopped(record) from error
                 if attempt % TRIES == 0:
-                    self.hold(record, LOOK_AGAIN if phase == "attach" else 0.0)
+                    self._wait_for_help(record)
                 else:
                     self.machine.sleep(PAUSE)
                 continue
             if attempt > 1:
                 self.status.show("works now", fault=None)
             return value
+
+    def _wait_for_help(self, record: Mapping[str, str]) -> None:
+        """Hold until somebody asks; without help look again in ``attach``, or begin again from the lifeboat."""
+        if self.phase == "attach" or self.begin_again is None:
+            self.hold(record, LOOK_AGAIN if self.phase == "attach" else 0.0)
+            return
+        stay = self.machine.places.run / "hold"
+        self.machine.say(f"dualroot: in {PATIENCE / 60:.0f} minutes the lifeboat starts again, unless: touch {stay}")
+        if self.hold(record, PATIENCE):
+            return
+        if not stay.exists():
+            self.begin_again()
+        self.hold(record)
 
     def _flush(self) -> None:
         """Bring what a step wrote to the disk before the journal there calls it done."""
@@ -173,19 +195,25 @@ class Work:
         self.journal.add(self.status.phase, name, "skip", detail=why)
         self.status.show(f"{name}: left out, {why}", step=name)
 
-    def hold(self, record: Mapping[str, str], again: float = 0.0) -> None:
-        """Wait with SSH up until a person or the controller asks for another try, or ``again`` seconds are over."""
+    def hold(self, record: Mapping[str, str], again: float = 0.0) -> bool:
+        """Wait with SSH up until a person or the controller asks for another try, or ``again`` seconds are over.
+
+        Return whether somebody asked.
+        """
         retry = self.machine.places.run / "retry"
         self.status.show(f"waits for a person: {record['what']}", state="holding", fault=dict(record))
         self.machine.say(f"dualroot: mend it, then: touch {retry}")
         end = self.machine.monotonic() + again
+        asked = True
         while not self.machine.wait_for(retry, REACH_PAUSE, pause=1.0):
             self._reach()
             if again and self.machine.monotonic() >= end:
+                asked = False
                 break
         with contextlib.suppress(FileNotFoundError):
             os.unlink(retry)
         self.status.show("tries again", state="running", fault=None)
+        return asked
 
     def _reach(self) -> None:
         for name, action in list(self.unreachable.items()):

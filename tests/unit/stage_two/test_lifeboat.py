@@ -12,6 +12,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.faults import lif
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
 from ansible_collections.dualroot.migrate.plugins.module_utils.lifeboat import log
 from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.status import Status
+from ansible_collections.dualroot.migrate.plugins.module_utils.stage_two.work import PATIENCE, TRIES
 
 from .stage import KERNEL, MIB, PAYLOAD, SWAP, Stage, broken, lifeboat_of, lifeboat_plan
 
@@ -201,6 +202,81 @@ def test_starting_again_without_progress_ends_with_a_person(tmp_path: Path) -> N
     assert stage.status["state"] == "sealed"
 
 
+def held_in_volumes(tmp_path: Path) -> Stage:
+    """Return a stage whose volumes cannot be made by this start of the machine, but by the next one."""
+    stage = stage_of(tmp_path)
+    stage.parts.faults["ensure_volumes /dev/vda"] = [broken() for _turn in range(TRIES)]
+    return stage
+
+
+def test_where_nobody_comes_it_begins_again_from_the_lifeboat(tmp_path: Path) -> None:
+    stage = held_in_volumes(tmp_path)
+    began = stage.now
+
+    assert stage.run() == 0
+
+    assert (stage.reboots, stage.status["state"]) == (1, "running")
+    assert stage.places.reboot.exists()
+    assert stage.now - began > PATIENCE
+    assert any("in 15 minutes the lifeboat starts again" in line for line in stage.lines)
+    # Read back before the restart, everything that the next start needs.
+    after = stage.parts.calls[stage.parts.calls.index("ensure_volumes /dev/vda") :]
+    assert [call for call in after if call.startswith("verify")] == ["verify kernel", "verify initrd", "verify payload"]
+
+    stage.cut()
+    assert stage.run() == 0
+    assert (stage.status["state"], stage.status["resumed"], stage.status["fault"]) == ("sealed", 1, None)
+    assert verbs(stage) == FORWARD[FORWARD.index("ensure_volumes") :]
+
+
+@pytest.mark.parametrize("damaged", ["kernel", "host"])
+def test_with_a_damaged_lifeboat_it_waits_for_a_person(tmp_path: Path, damaged: str) -> None:
+    stage = held_in_volumes(tmp_path)
+    (first, *_more) = lifeboat_of(stage.plan).part(damaged).extents
+
+    def put(content: bytes) -> bytes:
+        with stage.parts.disk.open("r+b") as file:
+            file.seek(first.start)
+            before = file.read(len(content))
+            file.seek(first.start)
+            file.write(content)
+        return before
+
+    lost: list[bytes] = []
+    stage.at.append((stage.now + 600, lambda: lost.append(put(b"!"))))
+    seen: list[dict[str, object]] = []
+
+    def person() -> None:
+        seen.append(stage.status)
+        put(lost[0])
+        (stage.places.run / "retry").touch()
+
+    stage.at.append((stage.now + 9 * PATIENCE, person))
+
+    assert stage.run() == 0
+
+    assert (seen[0]["state"], seen[0]["phase"]) == ("holding", "volumes")
+    assert any("no restart: " in line and damaged in line for line in stage.lines)
+    # The one restart is that into the new system.
+    assert (stage.status["state"], stage.reboots) == ("sealed", 1)
+
+
+def test_a_person_can_keep_it_from_starting_again(tmp_path: Path) -> None:
+    stage = held_in_volumes(tmp_path)
+    stage.at.append((stage.now + 600, (stage.places.run / "hold").touch))
+    seen: list[tuple[str, int]] = []
+
+    def person() -> None:
+        seen.append((str(stage.status["state"]), stage.parts.calls.count("ensure_volumes /dev/vda")))
+        (stage.places.run / "retry").touch()
+
+    stage.at.append((stage.now + 9 * PATIENCE, person))
+    assert stage.run() == 0
+    # Nothing is done behind the back of who works on the disk.
+    assert seen == [("holding", TRIES)]
+    assert (stage.status["state"], stage.reboots) == ("sealed", 1)
+
+
 def test_progress_forgives_earlier_starts(tmp_path: Path) -> None:
     stage = stage_of(tmp_path)
     for number in range(18):
@@ -214,7 +290,7 @@ def test_progress_forgives_earlier_starts(tmp_path: Path) -> None:
 def test_a_fault_after_the_return_is_in_the_journal_on_the_disk(tmp_path: Path) -> None:
     stage = stage_of(tmp_path)
     stage.parts.faults["ensure_volumes /dev/vda"] = [broken("lvm") for _turn in range(3)]
-    stage.at.append((stage.now + 5000, (stage.places.run / "retry").touch))
+    stage.at.append((stage.now + 600, (stage.places.run / "retry").touch))
     assert stage.run() == 0
     lifeboat = lifeboat_of(stage.plan)
     records = log.load(stage.parts.disk, lifeboat.part("journal"), lifeboat.run_id, lifeboat.plan_digest).records
