@@ -144,7 +144,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..module_utils.ansible_module import run_module
+from ..module_utils.ansible_module import hide_login, run_module
 from ..module_utils.bundle import building, mirrors
 from ..module_utils.bundle.payload import SUFFIXES, SuiteRecipe
 from ..module_utils.runner import CommandRunner
@@ -172,6 +172,8 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
+    for address in mirrors.addresses(module.params["mirror"], module.params["security_mirror"]):
+        hide_login(module, address)
     run_module(module, lambda: build(module.params, module.check_mode))
 
 

@@ -32,11 +32,16 @@ def find(configuration: Path) -> tuple[str, str]:
     return archive or DEFAULT, security or DEFAULT_SECURITY
 
 
+def addresses(archive: str, security: str) -> tuple[str, str]:
+    """Return the addresses of both archives, which may hold a login; empty means that of this machine."""
+    found = find(CONFIGURATION)
+    return archive or found[0], security or found[1]
+
+
 def choose(archive: str, security: str, suite: str, firmware: bool = False) -> list[str]:
     """Return the lines of sources.list for ``suite``; empty addresses mean those that this machine uses."""
-    found = find(CONFIGURATION)
     components = "main non-free-firmware" if firmware else "main"
-    return lines(archive or found[0], security or found[1], suite, components)
+    return lines(*addresses(archive, security), suite, components)
 
 
 def lines(archive: str, security: str, suite: str, components: str = "main") -> list[str]:

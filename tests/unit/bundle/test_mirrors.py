@@ -55,6 +55,15 @@ def test_without_one_it_is_debian_s_own(apt: Path) -> None:
     assert mirrors.find(apt) == (mirrors.DEFAULT, mirrors.DEFAULT_SECURITY)
 
 
+def test_what_is_given_comes_before_the_machine_s_own(apt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (apt / "sources.list").write_text("deb https://me:hunter2@ftp.example/debian bookworm main\n")
+    monkeypatch.setattr(mirrors, "CONFIGURATION", apt)
+    # With their logins: by these the modules know what must not be shown.
+    assert mirrors.addresses("", "http://a/s") == ("https://me:hunter2@ftp.example/debian", "http://a/s")
+    assert mirrors.addresses("http://a/debian", "") == ("http://a/debian", mirrors.DEFAULT_SECURITY)
+    assert mirrors.choose("", "http://a/s", "sid") == ["deb https://me:hunter2@ftp.example/debian sid main"]
+
+
 def test_lines_have_updates_and_security_except_for_sid() -> None:
     assert mirrors.lines("http://a/debian", "http://a/debian-security", "trixie", "main x") == [
         "deb http://a/debian trixie main x",
