@@ -42,6 +42,14 @@ def take_control(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan
     _firmware(plan).take_control(runner, node, resolved, plan, lifeboat)
 
 
+def require_control(runner: Runner, node: str, resolved: ResolvedLayout, plan: Plan, lifeboat: Lifeboat) -> None:
+    """Raise a ``Fault`` of the area boot unless the lifeboat is what starts next, by a boot path that is whole.
+
+    After ``hand_over`` it is not, nor where a write of ``take_control`` did not come through.
+    """
+    _firmware(plan).require_control(runner, node, resolved, plan, lifeboat)
+
+
 def in_control(resolved: ResolvedLayout, plan: Plan) -> bool:
     """Tell whether the firmware starts this project's loader of its own accord: BIOS knows no other way to it."""
     return bool(_firmware(plan).in_control(resolved))

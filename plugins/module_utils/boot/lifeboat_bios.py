@@ -85,6 +85,23 @@ def take_control(
     grub_bios.change_boot_code(node, grub_dir, start, grub_bios.boot_record(node))
 
 
+def require_control(
+    runner: Runner,
+    node: str,
+    resolved: ResolvedLayout,
+    plan: Plan,
+    lifeboat: Lifeboat,
+    *,
+    grub_dir: Path = grub_bios.GRUB_DIRECTORY,
+) -> None:
+    """Raise ``boot.lifeboat_core`` or ``boot.no_boot_record`` unless LBA 0 leads to a core that is whole."""
+    _require_core(node, lifeboat)
+    present = grub_bios.boot_record(node)
+    start = lifeboat.part("core").extents[0].start // grub_bios.SECTOR
+    if present != grub_bios.boot_sector(grub_bios.boot_image(grub_dir), start, present):
+        raise _broken(node, lifeboat, "the boot sector does not lead there")
+
+
 def in_control(resolved: ResolvedLayout) -> bool:
     """Always, where it runs: LBA 0 is the only way to it."""
     return True

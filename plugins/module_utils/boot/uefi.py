@@ -84,14 +84,31 @@ def take_control(
     Raises ``Fault`` ``boot.lifeboat_files`` before the write.
     """
     entry = _entry(runner, node, resolved, root)
-    wanted = {esp.LOADER: read_image(image), "lifeboat.cfg": lifeboat_config(plan, lifeboat)}
+    wanted = _files(plan, lifeboat, image)
     with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
-        for name, content in wanted.items():
-            path = mount / esp.HOME / name
-            if not path.is_file() or path.read_bytes() != content:
-                raise Fault(kinds.LIFEBOAT_FILES, path=f"/{esp.HOME}/{name}")
+        _require_files(mount, wanted)
         _switch(mount, "lifeboat")
     nvram.put_first(runner, entry.number, root)
+
+
+def require_control(
+    runner: Runner,
+    node: str,
+    resolved: ResolvedLayout,
+    plan: Plan,
+    lifeboat: Lifeboat,
+    *,
+    image: Path = IMAGE,
+    root: Path = sysfs.ROOT,
+) -> None:
+    """Raise ``boot.lifeboat_files`` or ``boot.nvram_unwritable`` unless firmware, loader and switch lead to it."""
+    wanted = _files(plan, lifeboat, image)
+    with esp.mounted(runner, esp.node_of(node, resolved, root)) as mount:
+        _require_files(mount, wanted)
+        if esp.read_switch(mount) != "lifeboat":
+            raise Fault(kinds.LIFEBOAT_FILES, path=f"/{esp.HOME}/{esp.SWITCH}")
+    if not in_control(resolved, root=root):
+        raise Fault(kinds.NVRAM_UNWRITABLE, what="the boot order", problem="another entry is the first")
 
 
 def in_control(resolved: ResolvedLayout, *, root: Path = sysfs.ROOT) -> bool:
@@ -198,6 +215,18 @@ def read_image(image: Path) -> bytes:
         return image.read_bytes()
     except OSError as error:
         raise Fault(kinds.UEFI_LOADER_MISSING, path=image) from error
+
+
+def _files(plan: Plan, lifeboat: Lifeboat, image: Path) -> dict[str, bytes]:
+    """Return what the lifeboat is started by, as it has to lie in this project's folder."""
+    return {esp.LOADER: read_image(image), "lifeboat.cfg": lifeboat_config(plan, lifeboat)}
+
+
+def _require_files(mount: Path, wanted: Mapping[str, bytes]) -> None:
+    for name, content in wanted.items():
+        path = mount / esp.HOME / name
+        if not path.is_file() or path.read_bytes() != content:
+            raise Fault(kinds.LIFEBOAT_FILES, path=f"/{esp.HOME}/{name}")
 
 
 def _switch(mount: Path, target: str) -> None:

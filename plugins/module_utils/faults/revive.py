@@ -159,8 +159,8 @@ SLOT_B_NOT_MADE = FaultKind(
     phase="revive",
     what="Slot B cannot be made again: {problem}",
     why="It was given up for the lifeboat of a restore. Slot A runs and is well, but there is no room for an update.",
-    how="Put the layout of the plan.json of the host's migration (in the report folder) back to "
-    "/boot/dispatch/layout.json on the host (owner root, mode 0644), then run the playbook disarm.",
+    how="Put back what is missing: the disk, or /boot/dispatch/layout.json (mounted read-only; it is the layout of the "
+    "plan.json of the host's migration in the report folder). Then run the playbook disarm.",
 )
 LIFEBOAT_LEFT_OUT = FaultKind(
     id="revive.lifeboat_left_out",

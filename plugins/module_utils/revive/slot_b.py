@@ -14,19 +14,26 @@ from ..boot import records, slots
 from ..disk import sysfs, table
 from ..disk.gpt import Gpt
 from ..disk.nodes import partition_node
+from ..disk.read import read_disk
 from ..faults import revive as kinds
 from ..faults.fault import Fault
 from ..layout.model import ResolvedLayout, ResolvedPartition, is_due
 from ..runner import Runner
 from ..verify.look import find_disk
-from ..volumes import apply, lvm
+from ..volumes import apply, lvm, steps
 
 SLOT = "b"
 REASON = "given up for the lifeboat of a restore"
 
 
 def give_up(runner: Runner, node: str, layout: ResolvedLayout, run_id: str, dispatch: Path = slots.DISPATCH) -> None:
-    """Mark slot B empty, then remove its volume group and its partition; each a second time changes nothing."""
+    """Mark slot B empty, then remove its volume group and its partition; each a second time changes nothing.
+
+    Raises ``revive.slot``, before anything is changed, where slot B is the old system that is kept until ``commit``.
+    """
+    kept = {entry.uuid.upper() for entry in table.retired(layout, "commit")}
+    if kept and kept & {entry.uuid.upper() for entry in read_disk(node).entries}:
+        raise Fault(kinds.SLOT, slot="a", state="good, but its migration is not committed: the old system is kept")
     wish = slots.Wish(slot=SLOT, state="empty", event="removed", reason=REASON, run_id=run_id)
     slots.mark(runner, wish, dispatch)
     remove(runner, node, layout)
@@ -41,7 +48,8 @@ def is_given_up(dispatch: Path = slots.DISPATCH) -> bool:
 def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROOT) -> None:
     """Make on the disk what ``commit`` made there, by the layout that the host keeps; slot B stays empty.
 
-    A second time completes what a cut has left. Raises ``revive.slot_b_not_made`` and the faults of table and volumes.
+    Nothing else is looked at: what the running system's owner has made of its volumes since is his. A second time
+    completes what a cut has left. Raises ``revive.slot_b_not_made`` and the faults of table and volumes.
     """
     document = records.layout(dispatch)
     if not document:
@@ -51,10 +59,19 @@ def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROO
     if not node:
         raise Fault(kinds.SLOT_B_NOT_MADE, problem=f"no disk has the partition table {layout.disk_guid}")
     table.apply_table(runner, node, table.target(layout, "commit"), root=root)
-    apply.ensure(runner, node, layout, "commit", root=root)
+    apply.make(runner, target(layout, node), root=root)
     last = _last_told(dispatch)
     with slots.writable(runner, dispatch):
         records.tell(dispatch, SLOT, last.run_id if last else "", "made", "the restore was taken back")
+
+
+def target(layout: ResolvedLayout, node: str) -> steps.Target:
+    """Return the volume groups of the partitions that ``commit`` makes, and the file systems on them."""
+    whole = steps.target(layout, node, "commit")
+    nodes = {partition_node(node, part.number) for part in _of_commit(layout)}
+    groups = tuple(group for group in whole.groups if set(group.devices) <= nodes)
+    volumes = {layout.device(node, volume.id) for group in groups for volume in group.volumes}
+    return steps.Target(groups, tuple(one for one in whole.systems if one.device in volumes | nodes))
 
 
 def _last_told(dispatch: Path) -> records.Outcome | None:

@@ -212,13 +212,23 @@ def disarm(
         shutil.rmtree(folder, ignore_errors=True)
         settle(dispatch)
     release(runner, directory.parent, directory)
-    # Before the staging directory goes, by which the playbook knows that there is something to take back.
+    fetch.shred(directory / CAPTURE)
+    _empty(directory)
+    # Before the folder goes, by which the playbook knows that there is something to take back.
     if slot_b.is_given_up(dispatch):
         slot_b.make(runner, dispatch)
-    fetch.shred(directory / CAPTURE)
     shutil.rmtree(directory, ignore_errors=True)
     sync_directory(directory.parent)
     return changes
+
+
+def _empty(directory: Path) -> None:
+    """Let the content go and the folder stay."""
+    for path in directory.iterdir() if directory.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink()
 
 
 def _is_present(artefact: Artefact) -> bool:

@@ -38,10 +38,12 @@ def run(work: Work, lifeboat: Lifeboat) -> None:
 
 
 def verify(work: Work, lifeboat: Lifeboat) -> None:
-    """Raise unless everything that a start from the lifeboat reads can be read back; nothing is written."""
+    """Raise unless the lifeboat starts next, and all that such a start reads can be read back; nothing is written."""
+    work.parts.require_control(work.machine.runner, work.node, work.resolved, work.plan, lifeboat)
+    work.parts.load_journal(work.node, lifeboat)
+    _compare_host(work, lifeboat.part("host"))
     for name in _CHECKED:
         work.parts.verify_part(work.node, lifeboat.part(name), work.status.progress)
-    _compare_host(work, lifeboat.part("host"))
 
 
 def require_memory(work: Work, files: int) -> None:

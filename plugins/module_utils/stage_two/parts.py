@@ -184,6 +184,13 @@ class Parts:
 
         take_control(runner, node, resolved, plan, lifeboat)
 
+    def require_control(
+        self, runner: Runner, node: str, resolved: ResolvedLayout, plan: Document, lifeboat: Lifeboat
+    ) -> None:
+        from ..boot.control import require_control
+
+        require_control(runner, node, resolved, plan, lifeboat)
+
     def in_control(self, resolved: ResolvedLayout, plan: Document) -> bool:
         from ..boot.control import in_control
 

@@ -101,7 +101,7 @@ def _make(work: Work) -> int:
         returning.go_back(work, None)
         return 0
     except BeginsAgain:
-        returning.restart(machine, work.status)
+        begin_again.restart(machine)
         return 0
     machine.wait_for(machine.places.run / "seen", seal.SEEN_SECONDS)
     work.status.stop_sampling()

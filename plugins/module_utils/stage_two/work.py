@@ -167,18 +167,26 @@ class Work:
                 self.status.show("works now", fault=None)
             return value
 
+    def is_attended_to(self) -> bool:
+        """Tell whether somebody works on the machine: at a terminal over SSH, or by having left ``hold``."""
+        terminals = self.machine.places.root / "dev/pts"
+        there = terminals.is_dir() and any(path.name.isdigit() for path in terminals.iterdir())
+        return there or (self.machine.places.run / "hold").exists()
+
     def _wait_for_help(self, record: Mapping[str, str]) -> None:
         """Hold until somebody asks; without help look again in ``attach``, or begin again from the lifeboat."""
-        if self.phase == "attach" or self.begin_again is None:
-            self.hold(record, LOOK_AGAIN if self.phase == "attach" else 0.0)
+        if self.phase == "attach":
+            if not self.hold(record, LOOK_AGAIN):
+                self.status.show("looks again", state="running", fault=None)
             return
-        stay = self.machine.places.run / "hold"
-        self.machine.say(f"dualroot: in {PATIENCE / 60:.0f} minutes the lifeboat starts again, unless: touch {stay}")
-        if self.hold(record, PATIENCE):
+        if self.begin_again is None:
+            self.hold(record)
             return
-        if not stay.exists():
-            self.begin_again()
-        self.hold(record)
+        minutes = f"{PATIENCE / 60:.0f} minutes"
+        self.machine.say(f"dualroot: in {minutes} the lifeboat starts again, unless: touch {self.places.run / 'hold'}")
+        while not self.hold(record, PATIENCE):
+            if not self.is_attended_to():
+                self.begin_again()
 
     def _flush(self) -> None:
         """Bring what a step wrote to the disk before the journal there calls it done."""
@@ -204,16 +212,14 @@ class Work:
         self.status.show(f"waits for a person: {record['what']}", state="holding", fault=dict(record))
         self.machine.say(f"dualroot: mend it, then: touch {retry}")
         end = self.machine.monotonic() + again
-        asked = True
         while not self.machine.wait_for(retry, REACH_PAUSE, pause=1.0):
             self._reach()
             if again and self.machine.monotonic() >= end:
-                asked = False
-                break
+                return False
         with contextlib.suppress(FileNotFoundError):
             os.unlink(retry)
         self.status.show("tries again", state="running", fault=None)
-        return asked
+        return True
 
     def _reach(self) -> None:
         for name, action in list(self.unreachable.items()):

@@ -11,7 +11,7 @@ from ..disk import sysfs
 from ..layout.model import ResolvedLayout
 from ..runner import Runner
 from . import lvm
-from .steps import Step, plan, target
+from .steps import Step, Target, plan, target
 
 #: Told the text of each step before it is done.
 OnStep = Callable[[str], None]
@@ -34,7 +34,18 @@ def ensure(
     Only creates and grows. With ``replace``, foreign content of the planned devices is overwritten
     (stage two, before ``restore``). Raises ``Fault`` ``volumes.*`` before anything is changed.
     """
-    wanted = target(resolved, node, upto)
+    return make(runner, target(resolved, node, upto), replace=replace, on_step=on_step, root=root)
+
+
+def make(
+    runner: Runner,
+    wanted: Target,
+    *,
+    replace: bool = False,
+    on_step: OnStep | None = None,
+    root: Path = sysfs.ROOT,
+) -> list[Step]:
+    """Make these groups and file systems, as ``ensure`` does for a whole layout."""
     _activate(runner, [group.name for group in wanted.groups])
     return run_steps(runner, plan(runner, wanted, replace=replace, root=root), on_step=on_step)
 

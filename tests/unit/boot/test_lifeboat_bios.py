@@ -180,6 +180,24 @@ def test_control_is_not_taken_by_a_core_that_is_not_whole(disk: Disk, offset: in
     disk.take(lifeboat())
 
 
+def test_who_starts_next_is_asked_of_the_disk(disk: Disk) -> None:
+    def require() -> None:
+        lifeboat_bios.require_control(disk.runner, str(disk.path), LAYOUT, PLAN, lifeboat(), grub_dir=disk.grub_dir)
+
+    disk.prepare(lifeboat())
+    fault = fault_of(require)
+    assert fault.id == "boot.lifeboat_core" and "does not lead there" in fault.what
+    disk.take(lifeboat())
+    disk.writes.clear()
+    require()
+    disk.put(510, b"\0\0")
+    assert fault_of(require).id == "boot.no_boot_record"
+    disk.put(510, b"\x55\xaa")
+    disk.put(CORE + 1000, b"\0")
+    assert "it is not what was written" in fault_of(require).what
+    assert disk.writes == []
+
+
 def test_a_core_for_another_place(disk: Disk) -> None:
     disk.prepare(lifeboat())
     disk.put(2 * MIB, disk.bytes(CORE, CORE_BYTES))

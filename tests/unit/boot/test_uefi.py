@@ -330,6 +330,30 @@ def test_who_is_in_control(host: Host) -> None:
     assert uefi.in_control(LAYOUT, root=host.root)
 
 
+def test_who_starts_next_is_asked_of_firmware_and_partition(host: Host) -> None:
+    def problem() -> str:
+        try:
+            host.call("require_control", lifeboat())
+        except Fault as fault:
+            return f"{fault.id}: {fault.what}"
+        return ""
+
+    host.call("prepare_lifeboat", lifeboat())
+    assert "another entry is the first" in problem()
+    host.call("take_control", lifeboat())
+    before = host.writes[:]
+    assert problem() == ""
+    host.set_order("0001", "0009")
+    assert "another entry is the first" in problem()
+    host.set_order("0009", "0001")
+    esp.set_switch(host.esp, "dispatch")
+    assert problem().startswith("boot.lifeboat_files: ") and "switch.cfg" in problem()
+    esp.set_switch(host.esp, "lifeboat")
+    (host.esp / esp.HOME / "grubx64.efi").write_bytes(b"?")
+    assert problem().startswith("boot.lifeboat_files: ") and "grubx64.efi" in problem()
+    assert host.writes == before
+
+
 def test_an_unmount_that_fails_deletes_nothing(tmp_path: Path) -> None:
     mounts: list[Path] = []
 

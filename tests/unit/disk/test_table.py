@@ -13,9 +13,6 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.disk import descr
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.read import read_disk
 from ansible_collections.dualroot.migrate.plugins.module_utils.disk.sysfs import partitions as kernel_partitions
 from ansible_collections.dualroot.migrate.plugins.module_utils.faults.fault import Fault
-from ansible_collections.dualroot.migrate.plugins.module_utils.layout.kept_old import OldRoot
-from ansible_collections.dualroot.migrate.plugins.module_utils.layout.loader import load
-from ansible_collections.dualroot.migrate.plugins.module_utils.layout.resolve import DiskGeometry, resolve
 
 from tests.support import layouts
 from tests.support.fake_runner import FakeRunner
@@ -353,13 +350,7 @@ def test_gpt_of_nothing_but_a_protective_mbr_is_replaced(machine):
     assert machine.apply().kind == "add"
 
 
-KEEPING = resolve(
-    load(layouts.document("va")),
-    DiskGeometry(8 << 30),
-    layouts.RUN_ID,
-    None,
-    OldRoot(1, 1 << 20, 8 << 30, 1 << 30, True),
-)
+KEEPING = layouts.keeping()
 OLD_START = KEEPING.until_commit[0].start_lba
 
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import types
 
 import pytest
 from ansible_collections.dualroot.migrate.plugins.module_utils.boot import records
@@ -15,7 +16,7 @@ from ansible_collections.dualroot.migrate.plugins.module_utils.revive import slo
 from ansible_collections.dualroot.migrate.plugins.module_utils.volumes import lvm
 
 from tests.support.fake_runner import FakeRunner
-from tests.support.layouts import resolved
+from tests.support.layouts import keeping, resolved
 
 
 def volume(node, group):
@@ -66,6 +67,22 @@ def test_the_slot_is_empty_before_anything_is_removed(monkeypatch):
     assert done == [("b", "empty", "removed"), "/dev/vda"]
 
 
+def test_the_old_system_that_is_kept_is_not_given_up(monkeypatch):
+    layout = keeping()
+    (kept,) = table.retired(layout, "commit")
+    done = []
+    monkeypatch.setattr(slot_b.slots, "mark", lambda runner, wish, mount: done.append(wish.state))
+    monkeypatch.setattr(slot_b, "remove", lambda runner, node, layout: done.append(node))
+    there = [(kept,), ()]
+    monkeypatch.setattr(slot_b, "read_disk", lambda node: types.SimpleNamespace(entries=there.pop(0)))
+    with pytest.raises(Fault) as caught:
+        slot_b.give_up(FakeRunner(), "/dev/vda", layout, "r1")
+    assert (caught.value.id, done) == ("revive.slot", [])
+    # Once commit has let go of it, it is not there any more.
+    slot_b.give_up(FakeRunner(), "/dev/vda", layout, "r1")
+    assert done == ["empty", "/dev/vda"]
+
+
 @pytest.fixture
 def host(tmp_path, monkeypatch):
     """A dispatch file system whose host keeps its layout and has given slot B up."""
@@ -84,13 +101,18 @@ def test_it_is_made_again_as_commit_made_it(host, monkeypatch):
         table, "apply_table", lambda runner, node, wanted, root: done.append((node, "table", wanted.entries))
     )
     monkeypatch.setattr(
-        slot_b.apply, "ensure", lambda runner, node, found, upto, root: done.append((node, found.name, upto))
+        slot_b.apply,
+        "make",
+        lambda runner, wanted, root: done.append(
+            [one.name for one in wanted.groups] + [one.system.on for one in wanted.systems]
+        ),
     )
     assert slot_b.is_given_up(host)
     slot_b.make(FakeRunner(), host)
     assert done == [
         ("/dev/vda", "table", table.target(layout, "commit").entries),
-        ("/dev/vda", layout.name, "commit"),
+        # Nothing of what the slot that runs may have changed since.
+        ["VB", "root_b"],
     ]
     assert not slot_b.is_given_up(host)
     last = records.read_outcomes(host)[-1]

@@ -237,6 +237,9 @@ class FakeParts:
     def settle_after_return(self, runner: Any, node: str, layout: Any, plan: Any) -> None:
         self._call(f"settle_after_return {node}")
 
+    def require_control(self, runner: Any, node: str, layout: Any, plan: Any, lifeboat: Lifeboat) -> None:
+        self._call(f"require_control {node}")
+
     def in_control(self, layout: Any, plan: Mapping[str, Any]) -> bool:
         return bool(plan["firmware"] == "bios")
 

@@ -216,7 +216,6 @@ def test_where_nobody_comes_it_begins_again_from_the_lifeboat(tmp_path: Path) ->
     assert stage.run() == 0
 
     assert (stage.reboots, stage.status["state"]) == (1, "running")
-    assert stage.places.reboot.exists()
     assert stage.now - began > PATIENCE
     assert any("in 15 minutes the lifeboat starts again" in line for line in stage.lines)
     # Read back before the restart, everything that the next start needs.
@@ -261,9 +260,50 @@ def test_with_a_damaged_lifeboat_it_waits_for_a_person(tmp_path: Path, damaged: 
     assert (stage.status["state"], stage.reboots) == ("sealed", 1)
 
 
-def test_a_person_can_keep_it_from_starting_again(tmp_path: Path) -> None:
+def test_it_restarts_at_once_and_writes_nothing_before(tmp_path: Path) -> None:
     stage = held_in_volumes(tmp_path)
-    stage.at.append((stage.now + 600, (stage.places.run / "hold").touch))
+    stage.write("proc/sysrq-trigger", "")
+    assert stage.run() == 0
+    assert (tmp_path / "proc/sysrq-trigger").read_text() == "b"
+    # Reading was the last.
+    assert stage.parts.calls[-1] == "verify payload"
+
+
+@pytest.mark.parametrize("call", ["require_control /dev/vda", "load_journal /dev/vda"])
+def test_what_would_not_come_back_is_not_restarted(tmp_path: Path, call: str) -> None:
+    stage = held_in_volumes(tmp_path)
+    stage.parts.faults[call] = [broken("the boot path"), broken("the boot path")]
+    seen: list[tuple[str, int]] = []
+    stage.at.append((stage.now + 2.5 * PATIENCE, lambda: seen.append((str(stage.status["state"]), stage.reboots))))
+
+    assert stage.run() == 0
+
+    # Asked again each time: what cannot be read now may be there later.
+    assert seen == [("holding", 0)]
+    assert stage.parts.calls.count(call) == 3
+    assert stage.reboots == 1
+
+
+def test_who_comes_while_the_lifeboat_is_read_is_not_restarted(tmp_path: Path) -> None:
+    stage = held_in_volumes(tmp_path)
+    later: list[int] = []
+
+    def come() -> None:
+        (stage.places.run / "hold").touch()
+        stage.at.append((stage.now + 5 * PATIENCE, lambda: later.append(stage.reboots)))
+        stage.at.append((stage.now + 5 * PATIENCE + 1, (stage.places.run / "retry").touch))
+
+    stage.parts.when["require_control /dev/vda"] = come
+    assert stage.run() == 0
+    assert later == [0]
+    assert (stage.status["state"], stage.reboots) == ("sealed", 1)
+
+
+@pytest.mark.parametrize("sign", ["run/dualroot/hold", "dev/pts/0"])
+def test_a_person_can_keep_it_from_starting_again(tmp_path: Path, sign: str) -> None:
+    stage = held_in_volumes(tmp_path)
+    (tmp_path / "dev/pts").mkdir(parents=True)
+    stage.at.append((stage.now + 600, lambda: stage.write(sign, "")))
     seen: list[tuple[str, int]] = []
 
     def person() -> None:
