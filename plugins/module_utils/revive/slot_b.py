@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..boot import records, slots
+from ..boot import records, slot_state, slots
 from ..disk import sysfs, table
 from ..disk.gpt import Gpt
 from ..disk.nodes import partition_node
@@ -61,7 +61,7 @@ def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROO
     table.apply_table(runner, node, table.target(layout, "commit"), root=root)
     apply.make(runner, target(layout, node), root=root)
     last = _last_told(dispatch)
-    with slots.writable(runner, dispatch):
+    with slot_state.locked(dispatch), slots.writable(runner, dispatch):
         records.tell(dispatch, SLOT, last.run_id if last else "", "made", "the restore was taken back")
 
 
