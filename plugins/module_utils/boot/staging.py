@@ -117,7 +117,7 @@ class Staging:
             self.run_directory,
             self.boot_directory,
         ):
-            _make_private(folder)
+            make_private(folder)
         for change in changes:
             self._apply(change)
         if any(change.what == "lifeboat" for change in changes):
@@ -345,7 +345,8 @@ def _differs(path: Path, wanted: bytes) -> bool:
     return path.read_bytes() != wanted
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
+    """Make a folder that only root can read, with its parents."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
 

@@ -19,7 +19,7 @@ from ..boot import fetch, slots
 from ..boot.fetch import Artefact
 from ..boot.settle import settle
 from ..boot.staged_lifeboat import StagedLifeboat, pack, release
-from ..boot.staging import CAPTURE, PLAN, Change, read_capture
+from ..boot.staging import CAPTURE, PLAN, Change, make_private, read_capture
 from ..disk import identity
 from ..faults import revive as kinds
 from ..faults.fault import Fault
@@ -85,6 +85,10 @@ class Staging:
         """
         changes = self.pending()
         slots.check_mounted(self.dispatch)
+        # Where stage two leaves why it went back; it makes no folder in a system that is not its own.
+        run_directory = Path(self.plan["staging"]["run_directory"])
+        for folder in (run_directory.parent, run_directory):
+            make_private(folder)
         # The archive is sent, the rest may come from an address.
         for name, artefact in self.artefacts().items():
             if name != "archive" and not _is_present(artefact):

@@ -46,7 +46,8 @@ class Place:
             name: {"file": f"environment/{file}", "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
             for name, file, data in (("kernel", "vmlinuz", KERNEL), ("initrd", "initrd.img", INITRD))
         }
-        where = {**plan["staging"], "directory": str(self.stage)}
+        self.run_directory = folder / "runs/r2"
+        where = {**plan["staging"], "directory": str(self.stage), "run_directory": str(self.run_directory)}
         del plan["digest"]
         self.plan = document.freeze({**plan, "environment": described, "staging": where})
 
@@ -73,6 +74,8 @@ def whats(changes):
 def test_everything_is_staged_and_the_one_shot_is_last(place):
     changes = place.staging().apply()
     assert whats(changes) == ["boot kernel", "boot initrd", "entry", "one-shot"]
+    # Stage two leaves there why it went back, if it does.
+    assert place.run_directory.stat().st_mode & 0o777 == 0o700
     folder = place.dispatch / "restore"
     assert (folder / "vmlinuz").read_bytes() == KERNEL
     assert (folder / "initrd.img").read_bytes() == INITRD
