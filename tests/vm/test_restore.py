@@ -187,7 +187,7 @@ def test_a_restore_that_ends_before_its_first_write_gives_slot_b_back(converted:
     assert outcome.returncode == 0, outcome.output[-6000:]
     assert _sudo(host, _SLOTS) == shape
     said = _sudo(host, "dualroot-slot status")
-    assert "slot b made" in said, said
+    assert "slot b  made  the restore was taken back" in said, said
 
     # Nothing is left to take back, and there is room for an update.
     outcome = host.play("disarm")
