@@ -54,7 +54,7 @@ options:
       - What is told of the slot in the records of the host, beside the change; it is told once, however often the task
         runs. Without it nothing is told.
     type: str
-    choices: [installed, good, bad, fell_back, rolled_back, restarted, removed, restored]
+    choices: [installed, good, bad, fell_back, rolled_back, restarted, removed, made, restored]
   reason:
     description:
       - Why, for people; shown by the playbook C(status) and by C(dualroot-slot).
