@@ -81,8 +81,7 @@ def take_control(
     ``boot.write_failed`` after it.
     """
     _require_core(node, lifeboat)
-    start = lifeboat.part("core").extents[0].start // grub_bios.SECTOR
-    grub_bios.change_boot_code(node, grub_dir, start, grub_bios.boot_record(node))
+    grub_bios.change_boot_code(node, grub_dir, _core_lba(lifeboat), grub_bios.boot_record(node))
 
 
 def require_control(
@@ -97,8 +96,7 @@ def require_control(
     """Raise ``boot.lifeboat_core`` or ``boot.no_boot_record`` unless LBA 0 leads to a core that is whole."""
     _require_core(node, lifeboat)
     present = grub_bios.boot_record(node)
-    start = lifeboat.part("core").extents[0].start // grub_bios.SECTOR
-    if present != grub_bios.boot_sector(grub_bios.boot_image(grub_dir), start, present):
+    if present != grub_bios.boot_sector(grub_bios.boot_image(grub_dir), _core_lba(lifeboat), present):
         raise _broken(node, lifeboat, "the boot sector does not lead there")
 
 
@@ -134,5 +132,8 @@ def _require_core(node: str, lifeboat: Lifeboat) -> None:
 
 
 def _broken(node: str, lifeboat: Lifeboat, problem: str) -> Fault:
-    sector = lifeboat.part("core").extents[0].start // grub_bios.SECTOR
-    return Fault(kinds.LIFEBOAT_CORE, node=node, sector=sector, problem=problem)
+    return Fault(kinds.LIFEBOAT_CORE, node=node, sector=_core_lba(lifeboat), problem=problem)
+
+
+def _core_lba(lifeboat: Lifeboat) -> int:
+    return lifeboat.part("core").extents[0].start // grub_bios.SECTOR

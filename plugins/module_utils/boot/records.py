@@ -121,10 +121,15 @@ def read_outcomes(mount: Path) -> list[Outcome]:
     return [outcome for outcome in found if outcome is not None and outcome.event in EVENTS]
 
 
+def last_outcome(mount: Path, slot: str) -> Outcome | None:
+    """Return the last thing that happened to the slot, ``None`` where nothing is known."""
+    return next((one for one in reversed(read_outcomes(mount)) if one.slot == slot), None)
+
+
 def is_told(mount: Path, slot: str, run_id: str, event: str) -> bool:
     """Tell whether the last thing that happened to the slot is this one, so that nothing is told twice."""
-    found = [outcome for outcome in read_outcomes(mount) if outcome.slot == slot]
-    return bool(found) and (found[-1].run_id, found[-1].event) == (run_id, event)
+    last = last_outcome(mount, slot)
+    return last is not None and (last.run_id, last.event) == (run_id, event)
 
 
 def tell(mount: Path, slot: str, run_id: str, event: str, reason: str = "") -> None:

@@ -41,7 +41,7 @@ def give_up(runner: Runner, node: str, layout: ResolvedLayout, run_id: str, disp
 
 def is_given_up(dispatch: Path = slots.DISPATCH) -> bool:
     """Tell whether giving slot B up is the last that happened to it."""
-    last = _last_told(dispatch)
+    last = records.last_outcome(dispatch, SLOT)
     return last is not None and (last.event, last.reason) == ("removed", REASON)
 
 
@@ -60,7 +60,7 @@ def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROO
         raise Fault(kinds.SLOT_B_NOT_MADE, problem=f"no disk has the partition table {layout.disk_guid}")
     table.apply_table(runner, node, table.target(layout, "commit"), root=root)
     apply.make(runner, target(layout, node), root=root)
-    last = _last_told(dispatch)
+    last = records.last_outcome(dispatch, SLOT)
     with slot_state.locked(dispatch), slots.writable(runner, dispatch):
         records.tell(dispatch, SLOT, last.run_id if last else "", "made", "the restore was taken back")
 
@@ -68,20 +68,16 @@ def make(runner: Runner, dispatch: Path = slots.DISPATCH, root: Path = sysfs.ROO
 def target(layout: ResolvedLayout, node: str) -> steps.Target:
     """Return the volume groups of the partitions that ``commit`` makes, and the file systems on them."""
     whole = steps.target(layout, node, "commit")
-    nodes = {partition_node(node, part.number) for part in _of_commit(layout)}
+    nodes = _nodes(layout, node)
     groups = tuple(group for group in whole.groups if set(group.devices) <= nodes)
     volumes = {layout.device(node, volume.id) for group in groups for volume in group.volumes}
     return steps.Target(groups, tuple(one for one in whole.systems if one.device in volumes | nodes))
 
 
-def _last_told(dispatch: Path) -> records.Outcome | None:
-    return next((one for one in reversed(records.read_outcomes(dispatch)) if one.slot == SLOT), None)
-
-
 def remove(runner: Runner, node: str, layout: ResolvedLayout, root: Path = sysfs.ROOT) -> None:
     """Remove what ``commit`` has made on the disk; the table is switched by one sector write."""
     gone = _of_commit(layout)
-    nodes = {partition_node(node, part.number) for part in gone}
+    nodes = _nodes(layout, node)
     groups = {group.name for group in layout.volume_groups if not is_due(group.at, "convert")}
     for name in sorted({one.group for one in lvm.physical_volumes(runner) if one.node in nodes} & groups):
         runner.run(["lvm", "vgremove", "--yes", "--force", name])
@@ -93,6 +89,10 @@ def remove(runner: Runner, node: str, layout: ResolvedLayout, root: Path = sysfs
     left = Gpt(layout.disk_guid, tuple(entry for entry in whole if entry.number not in numbers))
     retire = tuple(entry for entry in whole if entry.number in numbers)
     table.apply_table(runner, node, left, retire=retire, root=root)
+
+
+def _nodes(layout: ResolvedLayout, node: str) -> set[str]:
+    return {partition_node(node, part.number) for part in _of_commit(layout)}
 
 
 def _of_commit(layout: ResolvedLayout) -> list[ResolvedPartition]:

@@ -202,7 +202,8 @@ def disarm(
         changes.append(Change("one-shot", str(folder / once.ONCE)))
     if text != once.without_entry(text):
         changes.append(Change("entry", str(config)))
-    if slot_b.is_given_up(dispatch):
+    given_up = slot_b.is_given_up(dispatch)
+    if given_up:
         changes.append(Change("slot", slot_b.SLOT))
     changes += [Change("folder", str(path)) for path in (folder, directory) if path.is_dir()]
     if dry or not changes:
@@ -219,7 +220,7 @@ def disarm(
     fetch.shred(directory / CAPTURE)
     _empty(directory)
     # Before the folder goes, by which the playbook knows that there is something to take back.
-    if slot_b.is_given_up(dispatch):
+    if given_up:
         slot_b.make(runner, dispatch)
     shutil.rmtree(directory, ignore_errors=True)
     sync_directory(directory.parent)
